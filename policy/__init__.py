@@ -1,0 +1,1 @@
+"""What to do next: probability paths, networks, training, inference."""

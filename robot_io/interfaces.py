@@ -1,0 +1,65 @@
+"""What a device must be able to do, whoever made it: hardware and simulators implement these.
+
+Constructors open nothing. Entering is all or nothing. Leaving stops first and may happen twice.
+"""
+
+from typing import Protocol, Self
+
+import numpy as np
+
+from robot_io.types import ActionChunk, ArmState, Frame, Observation
+
+
+class Arm(Protocol):
+    """An arm (with its gripper) that takes target rows at the command rate."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exc: object) -> None: ...
+
+    def read(self) -> ArmState:
+        """The newest measurement. Its stamp tells its age: it may be the same as last time."""
+        ...
+
+    def command(self, row_D: np.ndarray) -> None:
+        """Sets the target. Returns at once: no loop, sleep or retry inside."""
+        ...
+
+    def stop(self) -> None:
+        """Asks the arm for its own controlled stop."""
+        ...
+
+
+class Camera(Protocol):
+    """A camera, or a tactile sensor with a camera behind its gel."""
+
+    name: str
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exc: object) -> None: ...
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """The newest frame not returned before; None when none came within `timeout_s`."""
+        ...
+
+
+class ChunkSource(Protocol):
+    """Something that plans: a policy, or a stand-in for one."""
+
+    def reset(self, seed: int) -> None:
+        """Forgets the last episode; the same seed gives the same plans again."""
+        ...
+
+    def plan(self, observation: Observation) -> np.ndarray:
+        """Rows (H, D); row h is meant for `observation.observed_ns + h * step_ns`."""
+        ...
+
+
+class SteppedWorld(Protocol):
+    """A world on a virtual clock: it moves only when told to."""
+
+    arm: Arm
+    cameras: tuple[Camera, ...]  # tactile sensors too
+
+    def advance_to(self, now_ns: int) -> None:
+        """Runs physics, exposures and deliveries up to `now_ns`."""
+        ...

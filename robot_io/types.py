@@ -1,0 +1,100 @@
+"""The nouns that cross a boundary.
+
+Units: m, rad, N, N·m. Stamps: int ns, host monotonic (`robot_io.clock`).
+Legend: H rows of a chunk, D width of a row, T steps of history, HWC image.
+
+A *row* is one action: for a tool it is `x y z qw qx qy qz width` (D = 8: tool pose in the base
+frame and gripper opening, m), for low-dimensional tasks a plain vector. `robot_io.rows` knows how
+to interpolate and compare rows of either kind.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NewType
+
+import numpy as np
+
+MonoNs = NewType("MonoNs", int)
+
+
+@dataclass(frozen=True, slots=True)
+class ArmState:
+    """What the arm measured at `stamp_ns`."""
+
+    stamp_ns: MonoNs
+    row_D: np.ndarray  # measured, in the layout of a command row: tool pose in base, width
+    joint_rad_J: np.ndarray  # joint angles; empty where there are none
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One image of a camera or tactile sensor."""
+
+    stream: str
+    sequence: int  # counts exposures; a frozen camera repeats it
+    exposed_ns: MonoNs
+    received_ns: MonoNs
+    image_HWC: np.ndarray  # uint8, RGB
+
+
+@dataclass(frozen=True, slots=True)
+class ActionChunk:
+    """A plan: row h is due at `start_ns + h * step_ns`."""
+
+    chunk_id: int
+    observed_ns: MonoNs  # newest observation the policy saw
+    start_ns: MonoNs
+    step_ns: int
+    row_HD: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a command came from."""
+
+    source: str  # "policy", "expert", "teleop", "hold", ...
+    chunk_id: int | None = None
+    row: int | None = None  # index within the chunk of the row that is due next
+    observed_ns: MonoNs | None = None  # newest observation behind the command
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One tick's target for the arm."""
+
+    sequence: int
+    due_ns: MonoNs
+    row_D: np.ndarray
+    provenance: Provenance
+
+
+class VerdictKind(Enum):
+    ACCEPTED = "accepted"
+    MODIFIED = "modified"
+    HOLD = "hold"
+    STOPPED = "stopped"  # latched: only a human act ends it
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate made of a command. `row_D` is what may go to the arm."""
+
+    kind: VerdictKind
+    row_D: np.ndarray
+    reasons: tuple[str, ...] = ()  # codes of `robot_io.gate`
+    moved_m: float = 0.0  # how far the gate moved the command
+    turned_rad: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a policy sees: the last steps of every stream, oldest first, newest last.
+
+    Histories are sampled at `observed_ns - k * step_ns`; before the first sample of a session
+    they repeat that first sample.
+    """
+
+    observed_ns: MonoNs
+    vectors: Mapping[str, np.ndarray]  # name -> (T, D) float64, e.g. "measured", "commanded"
+    images: Mapping[str, np.ndarray] = field(default_factory=dict)  # name -> (T, H, W, C) uint8

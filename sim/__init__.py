@@ -1,0 +1,1 @@
+"""MuJoCo worlds that implement the device interfaces of `robot_io`."""
