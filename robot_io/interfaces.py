@@ -7,7 +7,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from robot_io.types import ActionChunk, ArmState, Frame, Observation
+from robot_io.types import ArmState, Frame, Observation
 
 
 class Arm(Protocol):
