@@ -1,0 +1,80 @@
+"""`feelforward train`: demonstrations and a recipe in, a checkpoint out."""
+
+import shlex
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robot_io.errors import FeelforwardError
+
+if TYPE_CHECKING:
+    from policy.config import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Train:
+    """Train a policy from demonstrations.
+
+    Writes RUN/checkpoint (what evaluate, demo and run take), RUN/tensorboard and what --resume
+    needs. A resumed run gives the same losses as one that was never interrupted.
+
+    Examples:
+      feelforward train --data datasets/tighten_cap --out runs/tighten_cap
+      feelforward train --data datasets/tighten_cap --out runs/tighten_cap --resume
+      feelforward train --config configs/push_t.toml --data datasets/push_t --out runs/push_t
+    """
+
+    data: tuple[Path, ...]
+    """One or more data sets (see `feelforward collect` and `feelforward dataset`)."""
+    out: Path
+    """Folder of the run: new or empty, unless --resume."""
+    config: Path = Path("configs/tighten_cap.toml")
+    """The recipe: what the policy sees, its network, how it is trained."""
+    steps: int | None = None
+    """Training steps instead of the recipe's."""
+    resume: bool = False
+    """Go on with the run in --out."""
+
+    def run(self) -> None:
+        recipe = self._recipe()
+        from policy.train import train
+
+        from policy.data import WindowSampler, open_dataset
+
+        training, validation = zip(*(open_dataset(path).split() for path in self.data), strict=True)
+        windows = partial(
+            WindowSampler,
+            history=recipe.policy.history(),
+            horizon=recipe.policy.horizon,
+            batch_size=recipe.train.batch_size,
+            seed=recipe.train.seed,
+        )
+        held_out = [part for part in validation if part.episode_count > 0]
+        result = train(
+            recipe,
+            windows(training),
+            self.out,
+            validation=windows(held_out) if held_out else None,
+            resume=self.resume,
+            command=shlex.join(["feelforward", *sys.argv[1:]]),
+        )
+        print(f"{result.parameters / 1e6:.2f} M parameters, {result.minutes:.1f} min.")
+        print(f"Checkpoint: {result.checkpoint}")
+        print(f"Curves:     tensorboard --logdir {self.out}/tensorboard")
+        print(f"Next:       feelforward evaluate --checkpoint {self.out}")
+
+    def _recipe(self) -> "Recipe":
+        from policy.config import Recipe
+        from scripts.config import load_config
+
+        recipe = load_config(self.config, Recipe)
+        if self.steps is None:
+            return recipe
+        if self.steps < 1:
+            raise FeelforwardError(f"--steps {self.steps}, allowed: 1 or more.")
+        warmup_steps = min(recipe.train.warmup_steps, self.steps // 10)
+        change = {"steps": self.steps, "warmup_steps": warmup_steps}
+        schedule = recipe.train.model_copy(update=change)
+        return recipe.model_copy(update={"train": schedule})

@@ -1,0 +1,135 @@
+"""What an evaluation found: one summary per episode, one report over all, as table and as JSON.
+
+Units: tick lateness and observation age in ms, rates and intervals as fractions.
+"""
+
+import json
+import os
+import platform
+import subprocess
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from scripts.files import replacing
+from scripts.stats import Percentiles, wilson_interval
+
+SUCCESS = "success"
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeResult:
+    """How one episode ended."""
+
+    seed: int
+    reason: str  # "success", or why it failed
+    steps: int  # rows of 100 ms
+    scores: Mapping[str, float] = field(default_factory=dict)  # task's own, unit in the name
+
+    @property
+    def success(self) -> bool:
+        return self.reason == SUCCESS
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All episodes of one evaluation."""
+
+    checkpoint: str
+    task: str
+    mode: str
+    results: Sequence[EpisodeResult]
+    touch: str = "felt"
+    timing: Mapping[str, Percentiles] = field(default_factory=dict)  # "tick_lateness_ms", ...
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for the JSON file."""
+        successes = sum(result.success for result in self.results)
+        failures = Counter(result.reason for result in self.results if not result.success)
+        return {
+            "checkpoint": self.checkpoint,
+            "task": self.task,
+            "mode": self.mode,
+            "touch": self.touch,
+            "episodes": len(self.results),
+            "successes": successes,
+            "success_rate": successes / len(self.results),
+            "ci95": list(wilson_interval(successes, len(self.results))),
+            "failures": dict(failures.most_common()),
+            "scores": self._mean_scores(),
+            **{name: asdict(percentiles) for name, percentiles in self.timing.items()},
+            "machine": machine(),
+            "results": [asdict(result) for result in self.results],
+        }
+
+    def save(self, path: Path) -> None:
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
+
+    def table(self) -> RenderableType:
+        """The table that `evaluate` and `demo` print."""
+        facts = self.as_dict()
+        table = Table(title=f"{self.task}, {self.checkpoint}, {self.mode}", show_header=False)
+        low, high = (100 * bound for bound in facts["ci95"])
+        table.add_row("episodes", str(facts["episodes"]))
+        rate = f"{facts['successes']} = {100 * facts['success_rate']:.1f} %"
+        table.add_row("successes", f"{rate}  (95 %: {low:.1f} to {high:.1f})")
+        for reason, count in facts["failures"].items():
+            table.add_row(f"  {reason}", str(count))
+        steps = Percentiles.of([result.steps for result in self.results])
+        table.add_row("steps of 100 ms", f"p50 {steps.p50:.0f}, max {steps.max:.0f}")
+        for name, mean in facts["scores"].items():
+            table.add_row(name.replace("_", " "), f"mean {mean:.3f}")
+        if self.touch != "felt":
+            table.add_row("touch", self.touch)
+        for name, percentiles in self.timing.items():
+            table.add_row(name.removesuffix("_ms").replace("_", " "), percentiles.line("ms"))
+        return table
+
+    def _mean_scores(self) -> dict[str, float]:
+        names = dict.fromkeys(name for result in self.results for name in result.scores)
+        return {name: self._mean(name) for name in names}
+
+    def _mean(self, name: str) -> float:
+        values = [result.scores[name] for result in self.results if name in result.scores]
+        return sum(values) / len(values)
+
+
+def machine() -> dict[str, Any]:
+    """Where a number was measured: processor, cores, versions, commit."""
+    packages = {}
+    for name in ("feelforward", "mujoco", "torch", "numpy"):
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "packages": packages,
+        "commit": _commit(),
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    folder = Path(__file__).parent
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()

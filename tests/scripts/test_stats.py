@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from scripts.stats import Percentiles, wilson_interval
+
+
+@pytest.mark.parametrize(
+    ("successes", "episodes", "low", "high"),
+    [  # R: prop.test(x, n, correct = FALSE)$conf.int
+        (85, 100, 0.7672, 0.9069),
+        (5, 10, 0.2366, 0.7634),
+        (0, 10, 0.0, 0.2775),
+        (10, 10, 0.7225, 1.0),
+    ],
+)
+def test_the_wilson_interval_has_the_published_values(
+    successes: int, episodes: int, low: float, high: float
+) -> None:
+    assert wilson_interval(successes, episodes) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_no_episodes_say_nothing_about_the_rate() -> None:
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+def test_more_successes_than_episodes_are_refused() -> None:
+    with pytest.raises(ValueError, match="successes = 11"):
+        wilson_interval(11, 10)
+
+
+def test_percentiles_keep_the_largest_value() -> None:
+    values = np.arange(1001.0)
+    assert Percentiles.of(values) == Percentiles(p50=500.0, p99=990.0, max=1000.0)
+
+
+def test_percentiles_of_nothing_are_refused() -> None:
+    with pytest.raises(ValueError, match="no values"):
+        Percentiles.of([])
