@@ -1,0 +1,1 @@
+"""Drivers, one file per vendor. Importing one needs no SDK; opening the device does."""

@@ -1,0 +1,138 @@
+"""An arm that lives in another process of this machine: the simulator's, over shared memory.
+
+`RemoteArm` is what the control process holds; `ArmServer` is its counterpart in the world's
+process. Neither waits for the other. Both need NumPy only.
+
+    arm_state.ring    row_D and joint_rad_J in one vector, stamped when measured
+    arm_target.ring   [0, row_D] a command, [1, zeros] a stop
+"""
+
+import contextlib
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from robot_io.clock import Clock, MonotonicClock
+from robot_io.errors import FeelforwardError
+from robot_io.ring import RingReader, RingWriter
+from robot_io.types import ArmState
+
+STATE_FILE = "arm_state.ring"
+TARGET_FILE = "arm_target.ring"
+ATTACH_TIMEOUT_S = 30.0  # a world compiles its model first
+
+
+class RemoteArm:
+    """The client side; implements `robot_io.interfaces.Arm`. `read` never waits."""
+
+    def __init__(
+        self, directory: Path | str, *, row_size: int = 8, clock: Clock | None = None
+    ) -> None:
+        self._directory = Path(directory)
+        self._row_size = row_size
+        self._clock = clock if clock is not None else MonotonicClock()
+        self._files = contextlib.ExitStack()
+        self._states: RingReader | None = None
+        self._targets: RingWriter | None = None
+        self._sequence = 0
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as files:
+            path = self._directory / TARGET_FILE
+            shape = (1 + self._row_size,)
+            self._targets = files.enter_context(RingWriter(path, shape=shape, dtype=np.float64))
+            states = RingReader.attach(self._directory / STATE_FILE, timeout_s=ATTACH_TIMEOUT_S)
+            self._states = files.enter_context(states)
+            self._files = files.pop_all()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._targets is not None:
+            self.stop()
+        self._targets = self._states = None
+        self._files.close()
+
+    def read(self) -> ArmState:
+        """The newest measurement; FeelforwardError while there is none at all."""
+        if self._states is None:
+            raise FeelforwardError("The arm is not connected. Enter it first.")
+        sample = self._states.latest()
+        if sample is None:
+            raise FeelforwardError("The simulated arm has not measured anything yet.")
+        row_D, joint_rad_J = np.split(sample.values, [self._row_size])
+        return ArmState(sample.exposed_ns, row_D, joint_rad_J)
+
+    def command(self, row_D: np.ndarray) -> None:
+        if row_D.shape != (self._row_size,):
+            raise ValueError(f"row shape = {row_D.shape}, allowed ({self._row_size},)")
+        self._send(0.0, row_D)
+
+    def stop(self) -> None:
+        self._send(1.0, np.zeros(self._row_size))
+
+    def _send(self, stop: float, row_D: np.ndarray) -> None:
+        if self._targets is None:
+            raise FeelforwardError("The arm is not connected. Enter it first.")
+        now_ns = self._clock.now_ns()
+        target = np.concatenate(([stop], row_D))
+        self._sequence += 1
+        self._targets.write(target, exposed_ns=now_ns, received_ns=now_ns, sequence=self._sequence)
+
+
+class ArmServer:
+    """The world's side: publishes measurements, takes targets."""
+
+    def __init__(
+        self, directory: Path | str, *, row_size: int = 8, clock: Clock | None = None
+    ) -> None:
+        self._directory = Path(directory)
+        self._row_size = row_size
+        self._clock = clock if clock is not None else MonotonicClock()
+        self._states: RingWriter | None = None
+        self._targets: RingReader | None = None
+        self._sequence = 0
+        self.stop_requested = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for side in (self._states, self._targets):
+            if side is not None:
+                side.close()
+        self._states = self._targets = None
+
+    def publish(self, state: ArmState) -> None:
+        """Makes a measurement visible to the control process."""
+        values = np.concatenate((state.row_D, state.joint_rad_J))
+        if self._states is None:
+            path = self._directory / STATE_FILE
+            self._states = RingWriter(path, shape=values.shape, dtype=np.float64)
+        self._sequence += 1
+        self._states.write(
+            values,
+            exposed_ns=state.stamp_ns,
+            received_ns=self._clock.now_ns(),
+            sequence=self._sequence,
+        )
+
+    def latest_command(self) -> np.ndarray | None:
+        """The newest target row (D,) not taken before. A stop sets `stop_requested` instead."""
+        path = self._directory / TARGET_FILE
+        if self._targets is None and path.exists():
+            self._targets = RingReader(path)
+        sample = self._targets.newest() if self._targets is not None else None
+        if sample is None:
+            return None
+        if sample.values[0] != 0:
+            self.stop_requested = True
+            return None
+        return sample.values[1:]
+
+    def clear(self) -> None:
+        """A new episode: forgets a stop and every target sent so far."""
+        self.latest_command()
+        if self._targets is not None:
+            self._targets.skip_to_now()
+        self.stop_requested = False
