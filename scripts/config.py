@@ -16,14 +16,14 @@ from robot_io.errors import FeelforwardError
 
 Model = TypeVar("Model", bound=BaseModel)
 
-# Suffix of a key -> unit, longest first: `stiffness_n_m` is in N/m, not in m.
+# Suffix of a key -> unit, longest first: `stiffness_n_per_m` is in N/m, not in m.
 UNITS = {
-    "_nm_rad": "N·m/rad",
-    "_rad_s2": "rad/s²",
-    "_m_s2": "m/s²",
-    "_rad_s": "rad/s",
-    "_m_s": "m/s",
-    "_n_m": "N/m",
+    "_nm_per_rad": "N·m/rad",
+    "_rad_per_s2": "rad/s²",
+    "_m_per_s2": "m/s²",
+    "_rad_per_s": "rad/s",
+    "_m_per_s": "m/s",
+    "_n_per_m": "N/m",
     "_rad": "rad",
     "_nm": "N·m",
     "_hz": "Hz",

@@ -1,23 +1,29 @@
-"""One module per command; heavy imports happen inside `run`, so that `--help` is quick."""
+"""One module per command. Heavy imports happen inside `run`, so that `--help` is quick."""
 
-from typing import Annotated
-
-import tyro
+from typing import Protocol
 
 from scripts.commands.collect import Collect
-from scripts.commands.dataset import Dataset
+from scripts.commands.dataset import ImportZarr, Info
 from scripts.commands.demo import Demo
 from scripts.commands.doctor import Doctor
 from scripts.commands.evaluate import Evaluate
 from scripts.commands.run import Run
 from scripts.commands.train import Train
 
-Command = (
-    Annotated[Demo, tyro.conf.subcommand("demo")]
-    | Annotated[Collect, tyro.conf.subcommand("collect")]
-    | Annotated[Train, tyro.conf.subcommand("train")]
-    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
-    | Annotated[Run, tyro.conf.subcommand("run")]
-    | Annotated[Dataset, tyro.conf.subcommand("dataset")]
-    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
-)
+
+class Command(Protocol):
+    """A frozen dataclass of options; its docstring is the help text."""
+
+    def run(self) -> None: ...
+
+
+COMMANDS: dict[str, type[Command]] = {
+    "demo": Demo,
+    "collect": Collect,
+    "train": Train,
+    "evaluate": Evaluate,
+    "run": Run,
+    "dataset info": Info,
+    "dataset import-zarr": ImportZarr,
+    "doctor": Doctor,
+}

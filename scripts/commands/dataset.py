@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 
@@ -46,16 +45,3 @@ class ImportZarr:
 
         episodes = import_zarr(self.source, self.out, fps=self.fps)
         print(f"{episodes} episodes in {self.out}. Look: feelforward dataset info {self.out}")
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """Look into a data set (info) or bring one in from elsewhere (import-zarr)."""
-
-    action: (
-        Annotated[Info, tyro.conf.subcommand("info")]
-        | Annotated[ImportZarr, tyro.conf.subcommand("import-zarr")]
-    )
-
-    def run(self) -> None:
-        self.action.run()

@@ -168,9 +168,7 @@ def _realsense() -> Finding:
     try:
         import pyrealsense2
 
-        names = [
-            device.get_info(pyrealsense2.camera_info.name) for device in _devices(pyrealsense2)
-        ]
+        names = _realsense_names(pyrealsense2)
     except (ImportError, RuntimeError) as error:
         fix = "sudo apt-get install libusb-1.0-0"
         return Finding("RealSense", False, str(error).splitlines()[0], fix, needed=False)

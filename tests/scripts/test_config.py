@@ -8,7 +8,7 @@ from scripts.config import StrictModel, load_config
 
 
 class Gate(StrictModel):
-    max_speed_m_s: float = Field(gt=0, le=3)
+    max_speed_m_per_s: float = Field(gt=0, le=3)
     leash_m: float = 0.1
 
 
@@ -38,42 +38,42 @@ def fault(folder: Path, text: str) -> str:
 
 
 def test_a_sound_file_becomes_a_model(tmp_path: Path) -> None:
-    path = write(tmp_path, 'streams = [{name = "wrist"}]\n[gate]\nmax_speed_m_s = 1\n')
+    path = write(tmp_path, 'streams = [{name = "wrist"}]\n[gate]\nmax_speed_m_per_s = 1\n')
     config = load_config(path, Config)
-    assert config.gate.max_speed_m_s == 1.0
+    assert config.gate.max_speed_m_per_s == 1.0
     assert config.streams == (Stream(name="wrist"),)
 
 
 def test_an_unknown_key_is_refused_with_its_path_and_the_nearest_name(tmp_path: Path) -> None:
-    message = fault(tmp_path, "[gate]\nmax_speed_m_s = 1\nleash_mm = 100\n")
+    message = fault(tmp_path, "[gate]\nmax_speed_m_per_s = 1\nleash_mm = 100\n")
     assert "gate.leash_mm is not a known key; the nearest valid one is gate.leash_m." in message
 
 
 def test_an_unknown_key_in_a_list_of_tables_is_named_by_its_index(tmp_path: Path) -> None:
-    text = '[gate]\nmax_speed_m_s = 1\n[[streams]]\nname = "wrist"\nrate_fps = 30\n'
+    text = '[gate]\nmax_speed_m_per_s = 1\n[[streams]]\nname = "wrist"\nrate_fps = 30\n'
     assert "streams.0.rate_fps is not a known key" in fault(tmp_path, text)
     assert "streams.0.rate_hz" in fault(tmp_path, text)
 
 
 def test_nan_is_refused_with_the_unit(tmp_path: Path) -> None:
-    message = fault(tmp_path, "[gate]\nmax_speed_m_s = nan\n")
-    assert "gate.max_speed_m_s = " in message
+    message = fault(tmp_path, "[gate]\nmax_speed_m_per_s = nan\n")
+    assert "gate.max_speed_m_per_s = " in message
     assert "finite number, in m/s" in message
 
 
 def test_a_number_in_the_wrong_unit_is_refused_by_its_range(tmp_path: Path) -> None:
-    message = fault(tmp_path, "[gate]\nmax_speed_m_s = 250\n")
-    assert "gate.max_speed_m_s = 250" in message
+    message = fault(tmp_path, "[gate]\nmax_speed_m_per_s = 250\n")
+    assert "gate.max_speed_m_per_s = 250" in message
     assert "less than or equal to 3, in m/s" in message
 
 
 def test_a_number_with_its_unit_in_a_string_is_refused(tmp_path: Path) -> None:
-    assert "a valid number, in m/s" in fault(tmp_path, '[gate]\nmax_speed_m_s = "0.2 m/s"\n')
-    assert "a valid number, in m/s" in fault(tmp_path, '[gate]\nmax_speed_m_s = "0.2"\n')
+    assert "a valid number, in m/s" in fault(tmp_path, '[gate]\nmax_speed_m_per_s = "0.2 m/s"\n')
+    assert "a valid number, in m/s" in fault(tmp_path, '[gate]\nmax_speed_m_per_s = "0.2"\n')
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
-    assert "gate.max_speed_m_s is missing." in fault(tmp_path, "[gate]\n")
+    assert "gate.max_speed_m_per_s is missing." in fault(tmp_path, "[gate]\n")
 
 
 def test_broken_toml_says_where(tmp_path: Path) -> None:
@@ -86,10 +86,10 @@ def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_file_that_extends_another_lists_only_what_differs(tmp_path: Path) -> None:
-    write(tmp_path, 'streams = [{name = "wrist"}]\n[gate]\nmax_speed_m_s = 1\n', "base.toml")
+    write(tmp_path, 'streams = [{name = "wrist"}]\n[gate]\nmax_speed_m_per_s = 1\n', "base.toml")
     path = write(tmp_path, 'extends = "base.toml"\n[gate]\nleash_m = 0.05\n')
     config = load_config(path, Config)
-    assert config.gate == Gate(max_speed_m_s=1.0, leash_m=0.05)
+    assert config.gate == Gate(max_speed_m_per_s=1.0, leash_m=0.05)
     assert config.streams == (Stream(name="wrist"),)
 
 

@@ -1,0 +1,47 @@
+"""`feelforward collect`: the scripted expert shows how it is done."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Record demonstrations of a task by its scripted expert, faster than real time.
+
+    Episodes that fail are counted, not saved. The same command goes on where it was interrupted:
+    what is saved stays, and the next seed follows. The data set does not depend on --workers.
+
+    Examples:
+      feelforward collect --episodes 20 --out datasets/tighten_cap
+      feelforward collect --episodes 400 --out datasets/tighten_cap --workers 2
+    """
+
+    out: Path
+    """The data set (LeRobot v3.0 layout), new or one to go on with."""
+    task: str = "TightenCap"
+    """Task with an expert."""
+    episodes: int = 100
+    """Episodes that the data set shall hold in the end."""
+    seed: int = 0
+    """Seed of the first episode; evaluation uses seeds from 100000."""
+    workers: int = len(os.sched_getaffinity(0))
+    """Processes that play episodes."""
+
+    def run(self) -> None:
+        from rich.console import Console
+
+        from scripts.collection import collect
+
+        saved, played = collect(
+            self.out,
+            task=self.task,
+            episodes=self.episodes,
+            first_seed=self.seed,
+            workers=self.workers,
+        )
+        console = Console(highlight=False)
+        if played:
+            console.print(f"{saved} of {played} episodes succeeded ({100 * saved / played:.1f} %).")
+        console.print(f"Data set: {self.out}  (feelforward dataset info {self.out})")
+        console.print(f"Next:     feelforward train --data {self.out} --out runs/first")

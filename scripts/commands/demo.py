@@ -1,0 +1,49 @@
+"""`feelforward demo`: watch the shipped policy tighten caps by touch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from robot_io.errors import FeelforwardError
+from scripts.checkpoints import SHIPPED_DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """Run the shipped checkpoint in real time; write a film, a timing plot and the table.
+
+    Every process of a real robot runs: control, cameras, tactile sensors and policy; only the arm
+    and the bottle are simulated.
+
+    Example: feelforward demo --episodes 2
+    """
+
+    episodes: int = 5
+    """How many caps to tighten."""
+    seed: int = 100_000
+    """Seed of the first episode; the others follow."""
+    checkpoint: str = SHIPPED_DEFAULT
+    """A checkpoint or run folder, or the name of a shipped checkpoint."""
+    out: Path = Path("out/demo")
+    """Folder for the results."""
+
+    def run(self) -> None:
+        if self.episodes < 1:
+            raise FeelforwardError(f"--episodes {self.episodes}, allowed: 1 or more.")
+        from rich.console import Console
+
+        from scripts.evaluation import evaluate
+
+        film, plot, table = (self.out / name for name in ("film.mp4", "timing.png", "report.json"))
+        report = evaluate(
+            checkpoint=self.checkpoint,
+            task="TightenCap",
+            seeds=range(self.seed, self.seed + self.episodes),
+            mode="realtime",
+            film=film,
+            plot=plot,
+        )
+        report.save(table)
+        Console().print(report.table())
+        print(f"Film:        {film.resolve()}")
+        print(f"Timing plot: {plot.resolve()}")
+        print(f"Report:      {table.resolve()}")

@@ -1,0 +1,73 @@
+"""`feelforward evaluate`: how well a checkpoint does a task, with an interval."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from robot_io.errors import FeelforwardError
+from scripts.checkpoints import SHIPPED_DEFAULT
+from scripts.files import check_writable
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    """Play episodes with a checkpoint; print successes, why the rest failed, and the timing.
+
+    Lockstep runs on a virtual clock as fast as the processors allow and gives the same episodes
+    every time. Realtime runs the processes of a real robot beside each other, one episode at a
+    time, and reports how late the control ticks and how old the observations were.
+
+    Examples:
+      feelforward evaluate --episodes 100
+      feelforward evaluate --checkpoint runs/first --episodes 20 --json first.json --film first.mp4
+      feelforward evaluate --mode realtime --episodes 20
+      feelforward evaluate --touch zeroed
+      feelforward evaluate --checkpoint runs/push_t --task gym_pusht/PushT-v0
+    """
+
+    checkpoint: str = SHIPPED_DEFAULT
+    """A checkpoint or run folder, or the name of a shipped checkpoint."""
+    task: str = "TightenCap"
+    """TightenCap or gym_pusht/PushT-v0."""
+    episodes: int = 100
+    """How many episodes."""
+    seed: int = 100_000
+    """Seed of the first episode; the others follow."""
+    mode: Literal["lockstep", "realtime"] = "lockstep"
+    """Virtual clock, or real processes in real time."""
+    touch: Literal["felt", "zeroed", "swapped"] = "felt"
+    """Tactile images as they are, of an untouched gel, or of another episode (lockstep)."""
+    json: Path | None = None
+    """Also write the report here."""
+    film: Path | None = None
+    """Also write a film (mp4) of the first episodes, at most 5."""
+    workers: int = len(os.sched_getaffinity(0))
+    """Processes that play episodes in lockstep."""
+
+    def run(self) -> None:
+        if self.episodes < 1:
+            raise FeelforwardError(f"--episodes {self.episodes}, allowed: 1 or more.")
+        if self.touch != "felt" and self.mode == "realtime":
+            raise FeelforwardError(f"--touch {self.touch} works in lockstep only.")
+        check_writable(self.json)
+        check_writable(self.film)
+        from rich.console import Console
+
+        from scripts.evaluation import evaluate
+
+        report = evaluate(
+            checkpoint=self.checkpoint,
+            task=self.task,
+            seeds=range(self.seed, self.seed + self.episodes),
+            mode=self.mode,
+            touch=self.touch,
+            workers=self.workers,
+            film=self.film,
+        )
+        Console().print(report.table())
+        if self.json is not None:
+            report.save(self.json)
+            print(f"Report: {self.json}")
+        if self.film is not None:
+            print(f"Film:   {self.film}")

@@ -1,0 +1,39 @@
+"""The timing plot: how late the control ticks were, and how old what the policy saw was."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from scripts.files import replacing
+
+
+def plot_timing(
+    path: Path, *, lateness_ms: Sequence[float], age_ms: Sequence[float], period_ms: float
+) -> None:
+    """Writes a PNG: tick lateness as share of ticks later than x, observation age as histogram."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    late = np.sort(np.maximum(lateness_ms, 1e-3))
+    left.loglog(late, 1 - np.arange(len(late)) / len(late), drawstyle="steps-post")
+    left.axvline(period_ms, color="0.6", linestyle="--", label=f"control period, {period_ms:g} ms")
+    left.set(xlabel="tick lateness (ms)", ylabel="share of ticks later than this")
+    left.set_title(_title("tick lateness", late))
+    left.legend()
+    right.hist(age_ms, bins=40)
+    right.set(xlabel="age of the newest observation behind a command (ms)", ylabel="ticks")
+    right.set_title(_title("observation age", np.asarray(age_ms)))
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def _title(name: str, values_ms: np.ndarray) -> str:
+    p50, p99 = np.percentile(values_ms, [50, 99])
+    return f"{name}: p50 {p50:.2f}, p99 {p99:.2f}, max {values_ms.max():.2f} ms"

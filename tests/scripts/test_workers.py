@@ -1,0 +1,39 @@
+import itertools
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from robot_io.errors import FeelforwardError
+from scripts.workers import play_seeds
+
+
+def make_square(offset: int) -> Callable[[int], int]:
+    def play(seed: int) -> int:
+        if seed == 13:
+            raise FeelforwardError("seed = 13, allowed: anything else.")
+        return seed * seed + offset
+
+    return play
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_the_order_of_the_seeds(workers: int) -> None:
+    player = partial(make_square, 1)
+    assert list(play_seeds(player, range(6), workers=workers)) == [1, 2, 5, 10, 17, 26]
+
+
+def test_endless_seeds_are_played_until_nobody_asks() -> None:
+    results = play_seeds(partial(make_square, 0), itertools.count(2), workers=2)
+    assert list(itertools.islice(results, 3)) == [4, 9, 16]
+    results.close()  # pyright: ignore[reportAttributeAccessIssue]  # a generator
+
+
+def test_the_error_of_a_worker_reaches_the_caller_as_it_is() -> None:
+    with pytest.raises(FeelforwardError, match="seed = 13"):
+        list(play_seeds(partial(make_square, 0), range(12, 16), workers=2))
+
+
+def test_no_workers_are_refused() -> None:
+    with pytest.raises(FeelforwardError, match="--workers 0"):
+        list(play_seeds(partial(make_square, 0), range(3), workers=0))
