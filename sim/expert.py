@@ -1,8 +1,8 @@
 """A scripted expert for `TightenCap`: it knows where the cap is and how tight, and moves like a
 person who does not do it twice the same way.
 
-    reach -> correct -> descend -> close -> turn --- end of the stroke ---> open -> wind back -> close
-                                             \\-- tight --> let go -> retreat
+    reach -> correct -> descend -> close -> turn -- end of stroke --> open -> wind back -> close
+                                              +---- tight --> let go -> retreat
 
 Speeds, approach, grip yaw and strokes vary with the seed. Often it aims beside the cap first and
 corrects on the way, so that a policy sees how to come back from an error.
@@ -91,22 +91,21 @@ class CapExpert:
 
     def _play(self) -> Iterator[_Target]:
         manner = self._manner
-        over = self._world.cap_position + [0, 0, manner.hover_m]
-        aside = over + [*manner.aim_error_xy_m, 0]
+        over = self._world.cap_position + np.array([0, 0, manner.hover_m])
+        aside = over + np.array([*manner.aim_error_xy_m, 0])
         grip = self._world.cap_position + manner.grip_error_xyz_m
         yield from self._move(aside, manner.grip_yaw_rad, speed_m_s=0.16)
         yield from self._move(over, manner.grip_yaw_rad, speed_m_s=0.08)
         yield from self._move(grip, manner.grip_yaw_rad, speed_m_s=0.08)
         while True:
             yield from self._squeeze()
-            tight = False
-            for target, tight in self._turn():
-                yield target
+            yield from self._turn()
+            tight = self._world.tightening_nm >= manner.stop_nm
             yield from self._let_go()
             if tight:
                 break
             yield from self._move(self._at.position_m, manner.grip_yaw_rad, speed_m_s=0.1)
-        up = self._at.position_m + [0, 0, manner.retreat_m]
+        up = self._at.position_m + np.array([0, 0, manner.retreat_m])
         yield from self._move(up, self._at.yaw_rad, speed_m_s=0.16)
 
     def _move(
@@ -114,7 +113,7 @@ class CapExpert:
     ) -> Iterator[_Target]:
         """A minimum-jerk segment; `speed` and `turn` are averages along it."""
         start = self._at
-        travel_s = np.linalg.norm(position_m - start.position_m) / speed_m_s
+        travel_s = float(np.linalg.norm(position_m - start.position_m)) / speed_m_s
         turn_s = abs(yaw_rad - start.yaw_rad) / turn_rad_s
         duration_s = max(travel_s, turn_s, 0.1) / self._manner.pace
         elapsed_s = 0.0
@@ -144,21 +143,20 @@ class CapExpert:
                 waited_s += self._dt_s
             yield replace(self._at, width_m=self._at.width_m + step_m)
 
-    def _turn(self) -> Iterator[tuple[_Target, bool]]:
+    def _turn(self) -> Iterator[_Target]:
         """Turns clockwise to the end of the stroke, or until the cap is tight."""
         manner, rate_rad_s = self._manner, 0.0
         end_rad = manner.grip_yaw_rad - manner.stroke_rad
         while True:
             torque_nm = self._world.tightening_nm
             if torque_nm >= manner.stop_nm:
-                yield self._at, True
                 return
             felt = torque_nm > _FELT_NM
             left_rad = self._at.yaw_rad - (end_rad - _MAX_EXTRA_RAD if felt else end_rad)
             if left_rad <= 1e-3:
                 return
-            brake_rad_s = np.sqrt(2 * _TURN_ACCEL_RAD_S2 * left_rad)
+            brake_rad_s = float(np.sqrt(2 * _TURN_ACCEL_RAD_S2 * left_rad))
             goal_rad_s = min(manner.slow_rad_s if felt else manner.turn_rad_s, brake_rad_s)
             change = _TURN_ACCEL_RAD_S2 * self._dt_s
             rate_rad_s += float(np.clip(goal_rad_s - rate_rad_s, -2 * change, change))
-            yield replace(self._at, yaw_rad=self._at.yaw_rad - rate_rad_s * self._dt_s), False
+            yield replace(self._at, yaw_rad=self._at.yaw_rad - rate_rad_s * self._dt_s)

@@ -101,6 +101,10 @@ class CapWorld:
         """The arm's own stop: the target becomes where the tool is."""
         self._target_8 = self.state().row_D
 
+    def set_time(self, now_ns: int) -> None:
+        """Lets the world's clock say `now_ns` without moving anything."""
+        self._start_ns = now_ns - self._steps * STEP_NS
+
     def advance_to(self, now_ns: int) -> None:
         while self.now_ns + STEP_NS <= now_ns:
             self.step()
@@ -121,7 +125,7 @@ class CapWorld:
 
     @property
     def tightening_nm(self) -> float:
-        return self._thread.tightening_nm
+        return float(self._thread.tightening_nm)
 
     @property
     def cap_position(self) -> np.ndarray:
