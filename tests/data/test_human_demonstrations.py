@@ -1,0 +1,68 @@
+"""On the real demonstrations: run with `-m data`."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from policy.data import WindowSampler, import_zarr, open_dataset
+
+pytest.importorskip("gym_pusht", reason="Push-T needs the extra 'pusht'")
+
+from sim.pusht import TICK_NS, PushTWorld, keypoints_of_block
+
+pytestmark = [pytest.mark.data, pytest.mark.timeout(300)]
+BUFFER = "pusht_cchi_v7_replay.zarr"
+
+
+def read_buffer(folder: Path, *keys: str) -> tuple[np.ndarray, ...]:
+    group = zarr.open_group(str(folder / BUFFER), mode="r")
+    return tuple(np.asarray(group[key], np.float64) for key in keys)
+
+
+def test_the_replay_buffer_is_imported_whole(human_push_t: Path, tmp_path: Path) -> None:
+    assert import_zarr(human_push_t / BUFFER, tmp_path / "push_t") == 206
+
+    dataset = open_dataset(tmp_path / "push_t")
+    state, action = read_buffer(human_push_t, "data/state", "data/action")
+    assert dataset.frame_count == 25650
+    np.testing.assert_array_equal(dataset.vector("agent"), state[:, :2].astype(np.float32))
+    np.testing.assert_array_equal(dataset.vector("action"), action.astype(np.float32))
+
+
+def test_the_lerobot_form_of_the_same_episodes_is_read(human_push_t: Path, tmp_path: Path) -> None:
+    dataset = open_dataset(human_push_t / "lerobot_v3_lowdim", cache_dir=tmp_path)
+    state, ends = read_buffer(human_push_t, "data/state", "meta/episode_ends")
+
+    np.testing.assert_array_equal(dataset.ends, ends)
+    np.testing.assert_allclose(dataset.vector("state"), state[:, :2], atol=1e-3)
+    sampler = WindowSampler(dataset, history={"state": 2}, horizon=16, batch_size=8, seed=0)
+    assert sampler.sample(0).action_BHD.shape == (8, 16, 2)
+
+
+def test_our_keypoints_are_those_of_the_recordings(human_push_t: Path) -> None:
+    state, keypoint = read_buffer(human_push_t, "data/state", "data/keypoint")
+    ours = np.array([keypoints_of_block(pose) for pose in state[:, 2:]])
+    residual_px = np.abs(ours - keypoint.reshape(-1, 18)).max(1)
+
+    assert np.median(residual_px) < 1e-3
+    assert np.quantile(residual_px, 0.99) < 0.05
+
+
+def test_replayed_actions_cover_the_mark_as_they_did_when_recorded(human_push_t: Path) -> None:
+    state, action, ends = read_buffer(
+        human_push_t, "data/state", "data/action", "meta/episode_ends"
+    )
+    spans = list(zip(np.r_[0, ends[:-1]].astype(int), ends.astype(int), strict=True))[::5]
+    world = PushTWorld()
+    coverage = []
+    for start, end in spans:
+        world.reset_to_state(state[start])
+        for tick, row in enumerate(action[start:end], start=1):
+            world.arm.command(row)
+            world.advance_to(tick * TICK_NS)
+        coverage.append(world.score.max_coverage)
+
+    assert len(coverage) == 42
+    assert np.mean(coverage) == pytest.approx(0.903, abs=0.005)
