@@ -221,7 +221,7 @@ class Thread:
     far, `running + seat_nm_per_rad * (deepest - seat)`, is the tightening torque.
     """
 
-    _FRICTION_SHARE = 0.55  # of the rise behind the seat; the spring has the rest
+    FRICTION_SHARE = 0.55  # of the rise behind the seat; the spring has the rest
 
     def __init__(self, model: mujoco.MjModel, layout: CapLayout) -> None:
         hinge = model.joint("cap_hinge")
@@ -234,7 +234,7 @@ class Thread:
         angle_rad = data.qpos[self._qpos]
         self._deepest_rad = max(self._deepest_rad, angle_rad)
         rise_nm = self._layout.seat_nm_per_rad * max(0.0, angle_rad - self._layout.seat_rad)
-        share = self._FRICTION_SHARE
+        share = self.FRICTION_SHARE
         self._model.dof_frictionloss[self._dof] = self._layout.running_torque_nm + share * rise_nm
         data.qfrc_applied[self._dof] = -(1 - share) * rise_nm
 
