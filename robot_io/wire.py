@@ -24,6 +24,7 @@ MAX_TEXT = 2000
 MAX_ENTRIES = 256  # of a Note
 MAX_ROWS = 4096
 QUEUE = 64  # messages that wait on either side; further ones are dropped
+FEEDBACK_QUEUE = 4096  # the same for PUB and SUB: what happens during 20 s of inference
 
 
 class WireError(FeelforwardError):
@@ -282,8 +283,9 @@ def _quiet(context: zmq.Context, kind: int) -> zmq.Socket:
     """A socket that drops what does not fit and does not linger."""
     socket = context.socket(kind)
     socket.setsockopt(zmq.LINGER, 0)
-    socket.setsockopt(zmq.SNDHWM, QUEUE)
-    socket.setsockopt(zmq.RCVHWM, QUEUE)
+    queue = FEEDBACK_QUEUE if kind in (zmq.PUB, zmq.SUB) else QUEUE
+    socket.setsockopt(zmq.SNDHWM, queue)
+    socket.setsockopt(zmq.RCVHWM, queue)
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_BYTES)
     if kind == zmq.SUB:
         socket.setsockopt(zmq.SUBSCRIBE, b"")

@@ -1,0 +1,172 @@
+"""The process that commands the arm. NumPy and sockets only: it starts fast and nothing wakes it.
+
+Each tick: take what lies in the inbox, read the arm, decide, command, tell everybody (feedback is
+dropped rather than waited for). A late tick is skipped and counted, never replayed.
+"""
+
+import gc
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import zmq
+
+from robot_io import wire
+from robot_io.buffer import CommandBuffer
+from robot_io.child import Line
+from robot_io.clock import NS_PER_S, MonotonicClock
+from robot_io.gate import CommandGate
+from robot_io.interfaces import Arm
+from robot_io.loop import ControlLoop, Rung, Tick
+from robot_io.processes import ChildSpec, SessionError
+from robot_io.record import EpisodeLog
+from robot_io.rows import ToolRows
+from robot_io.session_spec import ControlSpec
+from robot_io.types import ActionChunk, Command, Provenance
+
+FIFO_PRIORITY = 10  # above everything that is not real-time; only where the system allows it
+WIND_DOWN_NS = 10 * NS_PER_S  # longer than any plan
+AT_REST = (Rung.HOLD, Rung.STOPPED)
+
+
+def inbox_path(directory: Path | str) -> Path:
+    """Where chunks and stops are sent to."""
+    return Path(directory) / "inbox.sock"
+
+
+def feedback_path(directory: Path | str) -> Path:
+    """Where arm states, sent commands and accepted chunks are published."""
+    return Path(directory) / "feedback.sock"
+
+
+def run(spec: ChildSpec, line: Line) -> None:
+    control = ControlSpec.from_plain(spec.settings["control"])
+    inbox = wire.listen(line.context, zmq.PULL, inbox_path(spec.directory))
+    feedback = wire.listen(line.context, zmq.PUB, feedback_path(spec.directory))
+    _take_priority()
+    stopped = False
+    with spec.make("arm") as arm:
+        line.say("ready")
+        while not line.ending.is_set():
+            note = line.wait(0.1)
+            if note is None or note.kind != "begin":
+                continue
+            if stopped and not note.values["release"]:
+                raise SessionError("The gate has stopped the arm. Look at it, then start again.")
+            episode = _Episode(control, arm, inbox, feedback, int(note.values["begin_ns"]))
+            with _no_garbage_collection():
+                _run_episode(episode, line, control.period_ns)
+            stopped = episode.loop_stopped
+            path = Path(spec.directory) / "episode.npz"
+            episode.log.record().save(path)
+            line.say("recorded", path=str(path), missed_ticks=episode.missed_ticks)
+
+
+def _run_episode(episode: "_Episode", line: Line, period_ns: int) -> None:
+    clock = MonotonicClock()
+    line.say("begun")
+    next_ns = clock.now_ns() + period_ns
+    give_up_ns = None  # set while the arm comes to rest because the plans have ended
+    while not line.ending.is_set():
+        clock.sleep_until(next_ns)
+        tick = episode.tick(next_ns)
+        note = line.heard()
+        if note is not None and note.kind == "end":
+            return
+        if note is not None and note.kind == "wind_down":
+            give_up_ns = next_ns + WIND_DOWN_NS
+        if give_up_ns is not None and (tick.rung in AT_REST or next_ns > give_up_ns):
+            return
+        next_ns = episode.next_due_ns(next_ns, period_ns)
+
+
+class _Episode:
+    """A fresh loop, gate and buffer, and what they did."""
+
+    def __init__(
+        self,
+        control: ControlSpec,
+        arm: Arm,
+        inbox: zmq.Socket,
+        feedback: zmq.Socket,
+        begin_ns: int,
+    ) -> None:
+        rows = ToolRows()
+        self._arm = arm
+        self._inbox = inbox
+        self._feedback = feedback
+        self._begin_ns = begin_ns
+        self._clock = MonotonicClock()
+        self._buffer = CommandBuffer(rows, max_age_ns=control.max_age_ns, seam_ns=control.seam_ns)
+        self._gate = CommandGate(control.gate)
+        self._loop = ControlLoop(self._buffer, self._gate, rows, control.loop)
+        self.log = EpisodeLog()
+        self.missed_ticks = 0
+
+    @property
+    def loop_stopped(self) -> bool:
+        return self._gate.stopped
+
+    def tick(self, due_ns: int) -> Tick:
+        late_ns = self._clock.now_ns() - due_ns
+        self._take_inbox()
+        state = self._arm.read()
+        tick = self._loop.tick(due_ns, state)
+        self._arm.command(tick.verdict.row_D)
+        wire.send(self._feedback, state)
+        wire.send(self._feedback, _sent(tick))
+        self.log.add(tick, state, late_ns=late_ns)
+        return tick
+
+    def next_due_ns(self, due_ns: int, period_ns: int) -> int:
+        """The next tick that is not past; those skipped are counted."""
+        next_ns = due_ns + period_ns
+        late_ns = self._clock.now_ns() - next_ns
+        if late_ns > 0:
+            skip = -(-late_ns // period_ns)
+            self.missed_ticks += skip
+            next_ns += skip * period_ns
+        return next_ns
+
+    def _take_inbox(self) -> None:
+        """Everything that has arrived; garbage is dropped, for a bad sender must not stop us."""
+        for _ in range(wire.QUEUE):
+            with suppress(wire.WireError):
+                message = wire.receive(self._inbox)
+                if message is None:
+                    return
+                self._take(message)
+
+    def _take(self, message: wire.Message) -> None:
+        if isinstance(message, wire.Stop):
+            self._loop.stop(message.reason)
+        elif isinstance(message, ActionChunk) and message.observed_ns >= self._begin_ns:
+            report = self._buffer.splice(message, self._clock.now_ns())
+            if report.accepted:
+                wire.send(self._feedback, message)
+
+
+def _sent(tick: Tick) -> Command:
+    """What went to the arm."""
+    provenance = tick.command.provenance if tick.command is not None else Provenance("hold")
+    sequence = tick.command.sequence if tick.command is not None else 0
+    return Command(sequence, tick.stamp_ns, tick.verdict.row_D, provenance)
+
+
+def _take_priority() -> None:
+    with suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """No pause of the collector during an episode."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
