@@ -36,7 +36,7 @@ class NetworkConfig(_Frozen):
 
     kind: Literal["unet", "mlp"] = "unet"
     widths: tuple[Annotated[int, Field(ge=16, le=2048)], ...] = Field(
-        default=(64, 128, 192), min_length=1, max_length=8
+        default=(64, 128), min_length=1, max_length=8
     )
     embedding: int = Field(default=256, ge=16, le=2048)  # size of the observation embedding
 

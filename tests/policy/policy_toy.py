@@ -4,7 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from policy.config import ImageStream, NetworkConfig, PolicyConfig, Recipe, TrainConfig, VectorStream
+from policy.config import (
+    ImageStream,
+    NetworkConfig,
+    PolicyConfig,
+    Recipe,
+    TrainConfig,
+    VectorStream,
+)
 from policy.data.sampler import Batch
 
 CAMERA = (96, 96, 3)

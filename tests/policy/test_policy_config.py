@@ -1,0 +1,55 @@
+"""Recipes that make no sense are refused, with the reason."""
+
+import pydantic
+import pytest
+
+from policy.config import NetworkConfig, PolicyConfig, TrainConfig
+
+STATE = {"action": "vector", "vectors": [{"name": "state", "history": 2}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"horizon": 20}, "Input should be 16 or 32"),
+        ({"action": "tool"}, 'needs the vector stream "measured"'),
+        ({"vectors": []}, "at least 1 item"),
+        ({"vectors": [{"name": "a"}, {"name": "a"}]}, "named once"),
+        ({"evaluations": 5}, "2 evaluations per step, got 5"),
+        ({"evalutions": 5}, "Extra inputs are not permitted"),
+        (
+            {
+                "action": "tool",
+                "vectors": [{"name": "measured"}, {"name": "commanded", "history": 4}],
+            },
+            "give measured at least as many",
+        ),
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_refused(change: dict, reason: str) -> None:
+    with pytest.raises(pydantic.ValidationError, match=reason):
+        PolicyConfig.model_validate({**STATE, **change})
+
+
+@pytest.mark.parametrize(
+    "name", ["learning_rate", "weight_decay", "gradient_clip", "ema_power", "colour_jitter"]
+)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_nan_infinity_and_negative_rates_are_refused(name: str, value: float) -> None:
+    with pytest.raises(pydantic.ValidationError, match=name):
+        TrainConfig.model_validate({name: value})
+
+
+def test_warm_up_must_end_before_training_does() -> None:
+    with pytest.raises(pydantic.ValidationError, match="warmup_steps = 500, allowed below 100"):
+        TrainConfig(steps=100)
+
+
+def test_an_mlp_has_one_width() -> None:
+    with pytest.raises(pydantic.ValidationError, match="must all be equal"):
+        NetworkConfig(kind="mlp", widths=(64, 128))
+
+
+def test_the_history_names_every_stream() -> None:
+    config = PolicyConfig.model_validate({**STATE, "images": [{"name": "wrist", "history": 2}]})
+    assert config.history() == {"state": 2, "wrist": 2}
