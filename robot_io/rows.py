@@ -154,8 +154,15 @@ class Curve:
 class RowSpace(Protocol):
     """What the buffer, the loop and the observer must know about rows of one kind."""
 
-    size: int  # D
-    motion_size: int  # V
+    @property
+    def size(self) -> int:
+        """D"""
+        ...
+
+    @property
+    def motion_size(self) -> int:
+        """V"""
+        ...
 
     def fault(self, row_ND: np.ndarray) -> str | None:
         """Why these rows (..., D) cannot be used; None when they can."""
