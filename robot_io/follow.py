@@ -41,13 +41,28 @@ def braking_speed(distance: float, accel: float, dt_s: float) -> float:
     return (distance / dt_s + accel * dt_s * n * (n - 1) / 2) / n
 
 
+def is_steady(now: Vector, before: Vector, bounds: Bounds, dt_s: float) -> bool:
+    """Whether going from the velocity `before` to `now` keeps the speed and the acceleration."""
+    return norm(now) <= bounds.speed * (1 + SLACK) and _reachable(now, before, bounds, dt_s)
+
+
 def is_legal(
-    wanted: Vector, velocity: Vector, bounds: Bounds, dt_s: float, room: Room | None
+    wanted: Vector,
+    target_velocity: Vector,
+    velocity: Vector,
+    bounds: Bounds,
+    dt_s: float,
+    room: Room | None,
 ) -> tuple[bool, bool, bool]:
-    """Whether the velocity `wanted` keeps the speed, the acceleration and the room to brake."""
+    """Whether the velocity `wanted` keeps the speed, the acceleration, and the room to brake.
+
+    It leads onto the target within this tick: there the point must be able to go on with the
+    target, or it would overshoot a target that rests.
+    """
     return (
         norm(wanted) <= bounds.speed * (1 + SLACK),
-        norm(minus(wanted, velocity)) <= bounds.accel * dt_s * (1 + SLACK),
+        _reachable(wanted, velocity, bounds, dt_s)
+        and _reachable(target_velocity, wanted, bounds, dt_s),
         room is None or _within(wanted, *_walls(room, bounds, dt_s)),
     )
 
@@ -102,6 +117,10 @@ def shortened(a: Vector, longest: float) -> Vector:
     """The vector, or the one of length `longest` in its direction when it is longer."""
     length = norm(a)
     return a if length <= longest else scaled(a, longest / length)
+
+
+def _reachable(now: Vector, before: Vector, bounds: Bounds, dt_s: float) -> bool:
+    return norm(minus(now, before)) <= bounds.accel * dt_s * (1 + SLACK)
 
 
 def _walls(room: Room, bounds: Bounds, dt_s: float) -> tuple[Vector, Vector]:

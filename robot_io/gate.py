@@ -31,6 +31,7 @@ from robot_io.follow import (
     brake,
     follow,
     is_legal,
+    is_steady,
     minus,
     norm,
     plus,
@@ -290,7 +291,11 @@ class CommandGate:
         gap = minus(target.pose.position, here)
         wanted = scaled(gap, 1 / dt_s)
         room = _room(here, limits.workspace_low_m, limits.workspace_high_m)
-        speed_ok, accel_ok, room_ok = is_legal(wanted, last.velocity, self._travel, dt_s, room)
+        before = ZERO if self._target is None else self._target.velocity
+        moving = _steady(target.velocity, before, self._travel, dt_s)
+        speed_ok, accel_ok, room_ok = is_legal(
+            wanted, moving, last.velocity, self._travel, dt_s, room
+        )
         if speed_ok and accel_ok and room_ok:
             return target.pose.position
         if not speed_ok:
@@ -299,8 +304,6 @@ class CommandGate:
             reasons.append(Reason.ACCELERATION)
         if not room_ok and Reason.WORKSPACE not in reasons:
             reasons.append(Reason.WORKSPACE)
-        before = ZERO if self._target is None else self._target.velocity
-        moving = _steady(target.velocity, before, self._travel, dt_s)
         velocity = follow(gap, moving, last.velocity, self._travel, dt_s, room)
         there = plus(here, scaled(velocity, dt_s))
         inside = _boxed(there, limits.workspace_low_m, limits.workspace_high_m)
@@ -313,15 +316,15 @@ class CommandGate:
         here = last.pose.quat
         gap = so3.between(here, target.pose.quat)
         wanted = scaled(gap, 1 / dt_s)
-        speed_ok, accel_ok, _ = is_legal(wanted, last.turning, self._turn, dt_s, None)
+        before = ZERO if self._target is None else self._target.turning
+        moving = _steady(target.turning, before, self._turn, dt_s)
+        speed_ok, accel_ok, _ = is_legal(wanted, moving, last.turning, self._turn, dt_s, None)
         if speed_ok and accel_ok:
             return target.pose.quat
         if not speed_ok:
             reasons.append(Reason.TURN_SPEED)
         if not accel_ok:
             reasons.append(Reason.TURN_ACCELERATION)
-        before = ZERO if self._target is None else self._target.turning
-        moving = _steady(target.turning, before, self._turn, dt_s)
         turning = follow(gap, moving, last.turning, self._turn, dt_s, None)
         return so3.multiply(so3.exponential(scaled(turning, dt_s)), here)
 
@@ -454,8 +457,7 @@ def _row_fault(row_D: np.ndarray) -> Reason | None:
 
 def _steady(now: Vector, before: Vector, bounds: Bounds, dt_s: float) -> Vector:
     """The velocity of a target that moves as a legal point does; none when it jumped."""
-    speed_ok, accel_ok, _ = is_legal(now, before, bounds, dt_s, None)
-    return now if speed_ok and accel_ok else ZERO
+    return now if is_steady(now, before, bounds, dt_s) else ZERO
 
 
 def _boxed(position: Vector, low: Vector, high: Vector) -> Vector:
