@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command.run()
     except FeelforwardError as error:
         _leave(str(error), code=1)
+    except ModuleNotFoundError as error:
+        _leave(f'needs the package {error.name}: pip install -e ".[all]"', code=1)
     except KeyboardInterrupt:
         _leave("stopped by Ctrl-C.", code=130)
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from robot_io.errors import FeelforwardError
@@ -19,7 +19,8 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise FeelforwardError(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def check_writable(path: Path | None) -> None:

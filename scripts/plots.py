@@ -4,19 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
+from robot_io.clock import NS_PER_MS
+from robot_io.session_timing import Outcome
 from scripts.files import replacing
 
 
-def plot_timing(
-    path: Path, *, lateness_ms: Sequence[float], age_ms: Sequence[float], period_ms: float
-) -> None:
+def plot_timing(path: Path, outcomes: Sequence[Outcome]) -> None:
     """Writes a PNG: tick lateness as share of ticks later than x, observation age as histogram."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib.figure import Figure
-
+    lateness_ms = _joined([outcome.record.late_ns_N for outcome in outcomes])
+    age_ms = _joined([outcome.record.observation_age_ns_N for outcome in outcomes])
+    stamp_ns_N = outcomes[0].record.stamp_ns_N
+    period_ms = float(np.median(np.diff(stamp_ns_N))) / NS_PER_MS
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     late = np.sort(np.maximum(lateness_ms, 1e-3))
@@ -32,6 +32,12 @@ def plot_timing(
         axes.grid(alpha=0.3)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)
+
+
+def _joined(values_ns: Sequence[np.ndarray]) -> np.ndarray:
+    """All episodes together, ms; -1 stands for a command without an observation."""
+    joined = np.concatenate(values_ns)
+    return joined[joined >= 0] / NS_PER_MS
 
 
 def _title(name: str, values_ms: np.ndarray) -> str:

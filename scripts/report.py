@@ -8,17 +8,19 @@ import os
 import platform
 import subprocess
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
 
+from robot_io.session_timing import Percentiles, Timing
 from scripts.files import replacing
-from scripts.stats import Percentiles, wilson_interval
+from scripts.stats import wilson_interval
 
 SUCCESS = "success"
 
@@ -46,7 +48,7 @@ class Report:
     mode: str
     results: Sequence[EpisodeResult]
     touch: str = "felt"
-    timing: Mapping[str, Percentiles] = field(default_factory=dict)  # "tick_lateness_ms", ...
+    timing: Timing | None = None  # of episodes in real time
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for the JSON file."""
@@ -63,7 +65,7 @@ class Report:
             "ci95": list(wilson_interval(successes, len(self.results))),
             "failures": dict(failures.most_common()),
             "scores": self._mean_scores(),
-            **{name: asdict(percentiles) for name, percentiles in self.timing.items()},
+            **(asdict(self.timing) if self.timing is not None else {}),
             "machine": machine(),
             "results": [asdict(result) for result in self.results],
         }
@@ -82,14 +84,14 @@ class Report:
         table.add_row("successes", f"{rate}  (95 %: {low:.1f} to {high:.1f})")
         for reason, count in facts["failures"].items():
             table.add_row(f"  {reason}", str(count))
-        steps = Percentiles.of([result.steps for result in self.results])
-        table.add_row("steps of 100 ms", f"p50 {steps.p50:.0f}, max {steps.max:.0f}")
+        steps = [result.steps for result in self.results]
+        table.add_row("steps of 100 ms", f"median {median(steps):.0f}, max {max(steps)}")
         for name, mean in facts["scores"].items():
             table.add_row(name.replace("_", " "), f"mean {mean:.3f}")
         if self.touch != "felt":
             table.add_row("touch", self.touch)
-        for name, percentiles in self.timing.items():
-            table.add_row(name.removesuffix("_ms").replace("_", " "), percentiles.line("ms"))
+        for row in _timing_rows(self.timing):
+            table.add_row(*row)
         return table
 
     def _mean_scores(self) -> dict[str, float]:
@@ -99,6 +101,18 @@ class Report:
     def _mean(self, name: str) -> float:
         values = [result.scores[name] for result in self.results if name in result.scores]
         return sum(values) / len(values)
+
+
+def _timing_rows(timing: Timing | None) -> Iterator[tuple[str, str]]:
+    if timing is None:
+        return
+    yield "missed ticks", f"{timing.missed_ticks} of {timing.missed_ticks + timing.ticks}"
+    for name in ("tick_lateness_ms", "observation_age_ms", "inference_ms"):
+        ms: Percentiles = getattr(timing, name)
+        yield (
+            name.removesuffix("_ms").replace("_", " "),
+            f"p50 {ms.p50:.2f}, p99 {ms.p99:.2f}, max {ms.max:.2f} ms",
+        )
 
 
 def machine() -> dict[str, Any]:

@@ -1,10 +1,6 @@
-"""Numbers for reports: how sure a success rate is, and where the tail of a delay lies."""
+"""How sure a success rate is."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
 
 Z_95 = 1.959963984540054  # standard normal quantile of 0.975
 
@@ -25,23 +21,3 @@ def wilson_interval(successes: int, episodes: int, z: float = Z_95) -> tuple[flo
     low = 0.0 if successes == 0 else centre - half
     high = 1.0 if successes == episodes else centre + half
     return low, high
-
-
-@dataclass(frozen=True, slots=True)
-class Percentiles:
-    """p50, p99 and the largest of a sample, in the sample's unit."""
-
-    p50: float
-    p99: float
-    max: float
-
-    @classmethod
-    def of(cls, values: Sequence[float] | np.ndarray) -> "Percentiles":
-        """Percentiles of the values at hand (no interpolation beyond them)."""
-        if len(values) == 0:
-            raise ValueError("no values: percentiles need at least one")
-        p50, p99 = np.percentile(values, [50, 99])
-        return cls(p50=float(p50), p99=float(p99), max=float(np.max(values)))
-
-    def line(self, unit: str) -> str:
-        return f"p50 {self.p50:.2f}, p99 {self.p99:.2f}, max {self.max:.2f} {unit}"

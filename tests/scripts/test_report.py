@@ -1,3 +1,4 @@
+import io
 import json
 from pathlib import Path
 
@@ -5,9 +6,9 @@ import pytest
 from rich.console import Console
 
 from robot_io.errors import FeelforwardError
+from robot_io.session_timing import Percentiles, Timing
 from scripts.files import replacing
 from scripts.report import EpisodeResult, Report
-from scripts.stats import Percentiles
 
 RESULTS = (
     EpisodeResult(1, "success", 200, {"torque_nm": 0.6}),
@@ -18,7 +19,8 @@ RESULTS = (
 
 
 def report() -> Report:
-    timing = {"tick_lateness_ms": Percentiles(0.1, 1.0, 2.0)}
+    late = Percentiles(0.1, 1.0, 2.0)
+    timing = Timing(1000, 3, tick_lateness_ms=late, observation_age_ms=late, inference_ms=late)
     return Report("tighten_cap", "TightenCap", "realtime", RESULTS, timing=timing)
 
 
@@ -34,7 +36,7 @@ def test_the_json_holds_what_others_read(tmp_path: Path) -> None:
 
 
 def test_the_table_says_how_sure_the_rate_is() -> None:
-    console = Console(width=100, record=True, quiet=True)
+    console = Console(width=100, record=True, file=io.StringIO())
     console.print(report().table())
     text = console.export_text()
     assert "2 = 50.0 %  (95 %: 15.0 to 85.0)" in text

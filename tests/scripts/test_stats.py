@@ -1,7 +1,6 @@
-import numpy as np
 import pytest
 
-from scripts.stats import Percentiles, wilson_interval
+from scripts.stats import wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -26,13 +25,3 @@ def test_no_episodes_say_nothing_about_the_rate() -> None:
 def test_more_successes_than_episodes_are_refused() -> None:
     with pytest.raises(ValueError, match="successes = 11"):
         wilson_interval(11, 10)
-
-
-def test_percentiles_keep_the_largest_value() -> None:
-    values = np.arange(1001.0)
-    assert Percentiles.of(values) == Percentiles(p50=500.0, p99=990.0, max=1000.0)
-
-
-def test_percentiles_of_nothing_are_refused() -> None:
-    with pytest.raises(ValueError, match="no values"):
-        Percentiles.of([])

@@ -1,0 +1,80 @@
+"""Demonstrations by the scripted expert, into a data set that can be gone on with."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from policy.data import LeRobotWriter, open_dataset
+from robot_io.errors import FeelforwardError
+from robot_io.types import Observation
+from scripts import cap
+from scripts.progress import episode_progress
+from scripts.report import EpisodeResult
+from scripts.robot import load_robot
+from scripts.workers import play_seeds
+
+Demonstration = tuple[EpisodeResult, Sequence[Observation]]
+ROWS_PER_S = 10.0
+
+
+def collect(
+    out: Path, *, task: str, episodes: int, first_seed: int, workers: int
+) -> tuple[int, int]:
+    """Fills the data set up to `episodes`; returns how many were saved and played now."""
+    if task != cap.NAME:
+        raise FeelforwardError(f"--task {task} has no expert, allowed: {cap.NAME}.")
+    if episodes < 1:
+        raise FeelforwardError(f"--episodes {episodes}, allowed: 1 or more.")
+    writer = LeRobotWriter(out, fps=ROWS_PER_S, robot_type="sim_fr3")
+    there, played = writer.total_episodes, 0
+    seeds = itertools.count(_next_seed(out, first_seed) if there else first_seed)
+    with episode_progress() as progress:
+        bar = progress.add_task("demonstrations", total=episodes, completed=there, note="")
+        if there >= episodes:
+            return 0, 0
+        for result, observations in play_seeds(make_expert, seeds, workers=workers):
+            played += 1
+            if result.success:
+                save(writer, result, observations)
+            saved = writer.total_episodes - there
+            progress.update(
+                bar, completed=writer.total_episodes, note=f"{saved}/{played} succeeded"
+            )
+            if writer.total_episodes >= episodes:
+                break
+    return writer.total_episodes - there, played
+
+
+def make_expert() -> Callable[[int], Demonstration]:
+    """The player of a worker process."""
+    return cap.CapStage(load_robot()).show
+
+
+def save(writer: LeRobotWriter, result: EpisodeResult, observations: Sequence[Observation]) -> None:
+    """One demonstration as one episode: row t is what was observed, and commanded, at its stamp.
+
+    All simulated sensors expose together, so one stamp holds for every stream of a row.
+    """
+    row_ns = np.array([seen.observed_ns for seen in observations], np.int64)
+    vectors, images = (
+        {name: np.stack([pick(seen, name) for seen in observations]) for name in names}
+        for names, pick in (
+            (cap.VECTORS, lambda seen, name: seen.vectors[name][-1]),
+            (cap.IMAGES, lambda seen, name: seen.images[name][-1]),
+        )
+    )
+    writer.save_episode(
+        vectors={**vectors, "action": vectors["commanded"]},
+        images=images,
+        stamps={"row": row_ns, **dict.fromkeys(cap.IMAGES, row_ns)},
+        task=cap.TEXT,
+        extra={"seed": result.seed, "success": result.success, **result.scores},
+    )
+
+
+def _next_seed(out: Path, first_seed: int) -> int:
+    """Behind the last one that was saved."""
+    seeds = open_dataset(out).extra("seed")
+    return max([first_seed, *(int(seed) + 1 for seed in seeds)])

@@ -1,0 +1,151 @@
+"""Playing a checkpoint on a task, many times, and saying how it went."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from policy.checkpoint import read_recipe
+from policy.config import PolicyConfig
+from robot_io.errors import FeelforwardError
+from robot_io.session_timing import timing_of
+from scripts.checkpoints import find_checkpoint
+from scripts.episode import Episode, Player
+from scripts.policies import (
+    Touch,
+    TouchListener,
+    check_streams,
+    load_policy,
+    swapped_touch,
+    tactile_streams,
+    zeroed_touch,
+)
+from scripts.progress import episode_progress
+from scripts.report import Report
+from scripts.robot import SIM_FR3, RobotConfig, load_robot
+from scripts.workers import play_seeds
+
+CAP, PUSH_T = "TightenCap", "gym_pusht/PushT-v0"
+MAX_FILMED = 5
+
+
+def evaluate(
+    *,
+    checkpoint: str,
+    task: str,
+    seeds: Sequence[int],
+    mode: str = "lockstep",
+    touch: Touch = "felt",
+    workers: int = 1,
+    robot: Path = SIM_FR3,
+    film: Path | None = None,
+    plot: Path | None = None,
+) -> Report:
+    """Plays each seed; writes the film (of the first episodes) and the timing plot if wanted."""
+    folder = find_checkpoint(checkpoint)
+    config = read_recipe(folder).policy
+    filmed = tuple(seeds[:MAX_FILMED]) if film is not None else ()
+    if mode == "realtime":
+        playing = _in_real_time(task, folder, config, load_robot(robot), seeds)
+    else:
+        maker = _lockstep_maker(task, folder, config, load_robot(robot), touch, filmed)
+        playing = play_seeds(maker, seeds, workers=min(workers, len(seeds)))
+    episodes = _watch(playing, total=len(seeds), filmed=filmed)
+    if film is not None:
+        from scripts.cap_film import write_film
+
+        write_film(film, [episode for episode in episodes if episode.scenes])
+    outcomes = [episode.outcome for episode in episodes if episode.outcome is not None]
+    if plot is not None:
+        from scripts.plots import plot_timing
+
+        plot_timing(plot, outcomes)
+    return Report(
+        checkpoint=checkpoint,
+        task=task,
+        mode=mode,
+        touch=touch,
+        results=[episode.result for episode in episodes],
+        timing=timing_of(outcomes) if outcomes else None,
+    )
+
+
+def _watch(playing: Iterator[Episode], *, total: int, filmed: Sequence[int]) -> list[Episode]:
+    """Plays to the end behind a progress bar. Scenes that nobody films are let go."""
+    episodes: list[Episode] = []
+    with episode_progress() as progress:
+        bar = progress.add_task("episodes", total=total, note="")
+        for episode in playing:
+            keep = episode.result.seed in filmed
+            episodes.append(episode if keep else replace(episode, scenes=()))
+            successes = sum(each.result.success for each in episodes)
+            progress.update(bar, advance=1, note=f"{successes}/{len(episodes)} succeeded")
+    return episodes
+
+
+def _in_real_time(
+    task: str, folder: Path, config: PolicyConfig, robot: RobotConfig, seeds: Sequence[int]
+) -> Iterator[Episode]:
+    if task != CAP:
+        raise FeelforwardError(f"--mode realtime has no {task}, allowed: {CAP}.")
+    from scripts import cap
+    from scripts.live import LiveStage, session_spec
+
+    check_streams(config, task=task, streams=(*cap.VECTORS, *cap.IMAGES))
+    spec = session_spec(robot, checkpoint=folder, history=config.history())
+    with LiveStage(spec) as stage:
+        yield from map(stage.play, seeds)
+
+
+def _lockstep_maker(
+    task: str,
+    folder: Path,
+    config: PolicyConfig,
+    robot: RobotConfig,
+    touch: Touch,
+    filmed: Sequence[int],
+) -> Callable[[], Player]:
+    """What makes a player in each worker process, after the checks that need no worker."""
+    if touch != "felt" and not tactile_streams(config):
+        raise FeelforwardError(f"--touch {touch}: this checkpoint does not feel at all.")
+    if task == CAP:
+        from scripts import cap
+
+        check_streams(config, task=task, streams=(*cap.VECTORS, *cap.IMAGES))
+        return partial(make_cap_player, robot, str(folder), touch, tuple(filmed))
+    if task == PUSH_T:
+        if filmed:
+            raise FeelforwardError(f"--film shows {CAP} only.")
+        from scripts import push_t
+
+        check_streams(config, task=task, streams=push_t.VECTORS)
+        return partial(make_push_t_player, str(folder))
+    raise FeelforwardError(f"--task {task} is not known, allowed: {CAP}, {PUSH_T}.")
+
+
+def make_cap_player(
+    robot: RobotConfig, folder: str, touch: Touch, filmed: tuple[int, ...]
+) -> Player:
+    from scripts.cap import CapStage
+
+    stage, policy = CapStage(robot), load_policy(folder)
+    history = policy.config.history()
+
+    def play(seed: int) -> Episode:
+        source = policy
+        if touch == "zeroed":
+            source = zeroed_touch(policy)
+        elif touch == "swapped":
+            listener = TouchListener(policy, tactile_streams(policy.config))
+            stage.play(seed + 1, listener, history)
+            source = swapped_touch(policy, listener.heard)
+        return stage.play(seed, source, history, film=seed in filmed)
+
+    return play
+
+
+def make_push_t_player(folder: str) -> Player:
+    from scripts.push_t import PushTStage
+
+    stage, policy = PushTStage(), load_policy(folder)
+    return lambda seed: stage.play(seed, policy, policy.config.history())

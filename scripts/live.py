@@ -1,0 +1,102 @@
+"""`TightenCap` in real time: the processes of a robot around a simulated arm."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from robot_io.processes import Factory
+from robot_io.session import Session
+from robot_io.session_spec import ControlSpec, SessionSpec
+from robot_io.session_view import View
+from robot_io.types import ActionChunk, Command
+from scripts import cap
+from scripts.episode import Episode, Scene
+from scripts.report import EpisodeResult
+from scripts.robot import RobotConfig
+from sim.tighten_cap import TIME_LIMIT_S
+
+_SNAPSHOTS = "{session}/world.ring"
+
+
+def session_spec(
+    robot: RobotConfig, *, checkpoint: Path, history: Mapping[str, int]
+) -> SessionSpec:
+    """World, sensors, control and policy, each in a process of its own."""
+    images = {name: steps for name, steps in history.items() if name in cap.IMAGES}
+    return SessionSpec(
+        arm=Factory("robot_io.remote_arm:RemoteArm", {"directory": "{session}"}),
+        policy=Factory("scripts.policies:load_policy", {"checkpoint": str(checkpoint.resolve())}),
+        control=ControlSpec(
+            gate=robot.gate,
+            loop=robot.loop,
+            max_age_ns=robot.max_age_ns,
+            seam_ns=robot.seam_ns,
+            period_ns=robot.period_ns,
+        ),
+        step_ns=cap.STEP_NS,
+        vectors={name: steps for name, steps in history.items() if name in cap.VECTORS},
+        images=images,
+        cameras={name: _camera(name, robot) for name in images},
+        world=Factory("sim.realtime:make_world"),
+    )
+
+
+def _camera(name: str, robot: RobotConfig) -> Factory:
+    timing = robot.sensors[name].model_dump()
+    return Factory("sim.realtime:make_camera", {"name": name, "snapshots": _SNAPSHOTS, **timing})
+
+
+class LiveStage:
+    """A running session; entering starts the processes, leaving ends them."""
+
+    def __init__(self, spec: SessionSpec) -> None:
+        self._session = Session(spec)
+
+    def __enter__(self) -> Self:
+        self._session.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._session.__exit__(*exc)
+
+    def play(self, seed: int) -> Episode:
+        """One episode, as long as it takes."""
+        watcher = SceneWatcher()
+        outcome = self._session.run_episode(seed=seed, limit_s=TIME_LIMIT_S + 5, watch=watcher.look)
+        said = outcome.result
+        reason = str(said.get("reason", "time_out"))
+        stamp_ns_N = outcome.record.stamp_ns_N
+        steps = round((stamp_ns_N[-1] - stamp_ns_N[0]) / cap.STEP_NS)
+        scores = {name: float(said[name]) for name in ("tightening_nm",) if name in said}
+        return Episode(EpisodeResult(seed, reason, steps, scores), watcher.scenes, outcome)
+
+
+class SceneWatcher:
+    """Keeps a scene every 100 ms from what passes by."""
+
+    def __init__(self) -> None:
+        self.scenes: list[Scene] = []
+        self._chunk: ActionChunk | None = None
+        self._sent: Command | None = None
+
+    def look(self, view: View) -> None:
+        for message in view.messages:
+            if isinstance(message, ActionChunk):
+                self._chunk = message
+            elif isinstance(message, Command):
+                self._sent = message
+        if not view.snapshots or self._sent is None:
+            return
+        newest = view.snapshots[-1]
+        if not self.scenes or newest.exposed_ns >= self.scenes[-1].stamp_ns + cap.SCENE_EVERY_NS:
+            self.scenes.append(self._scene(newest.exposed_ns, newest.values, self._sent))
+
+    def _scene(self, now_ns: int, snapshot_N: np.ndarray, sent: Command) -> Scene:
+        due_ns, rows = np.empty(0, np.int64), np.empty((0, len(sent.row_D)))
+        if self._chunk is not None:
+            chunk = self._chunk
+            due_ns = chunk.start_ns + chunk.step_ns * np.arange(len(chunk.row_HD))
+            due_ns, rows = due_ns[due_ns >= now_ns], chunk.row_HD[due_ns >= now_ns]
+        return Scene(now_ns, snapshot_N, due_ns, rows, sent.row_D, sent.provenance.source)

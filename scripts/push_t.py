@@ -1,0 +1,52 @@
+"""Push-T (`gym_pusht/PushT-v0`) through the same buffer and loop, at the benchmark's 10 Hz."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from robot_io.buffer import CommandBuffer
+from robot_io.clock import NS_PER_S
+from robot_io.gate import VectorGate
+from robot_io.interfaces import ChunkSource
+from robot_io.lockstep import Lockstep, Planner, constant_delay
+from robot_io.loop import ControlLoop, LoopLimits
+from robot_io.observer import Observer
+from robot_io.rows import VectorRows
+from scripts.episode import Episode
+from scripts.report import EpisodeResult
+from sim.pusht import FIELD_PX, TICK_NS, TIME_LIMIT_TICKS, PushTWorld
+
+NAME = "gym_pusht/PushT-v0"
+VECTORS = ("keypoint", "agent")
+EXECUTED_ROWS = 8  # of each plan, as in Diffusion Policy (Chi et al. 2023)
+MAX_AGE_NS = 2 * NS_PER_S  # longer than a plan: the benchmark stands still while the policy plans
+
+
+class PushTStage:
+    """The field, used for one episode after the other."""
+
+    def __init__(self) -> None:
+        self._world, self._rows = PushTWorld(), VectorRows(2)
+
+    def play(self, seed: int, source: ChunkSource, history: Mapping[str, int]) -> Episode:
+        """One episode of at most 300 ticks of 100 ms."""
+        world = self._world
+        world.reset(seed)
+        source.reset(seed)
+        buffer = CommandBuffer(
+            self._rows, max_age_ns=MAX_AGE_NS, seam_ns=0, replan_after_rows=EXECUTED_ROWS
+        )
+        gate = VectorGate(np.zeros(2), np.full(2, FIELD_PX))
+        limits = LoopLimits(stop_after_s=1.0, max_state_age_s=1.0)
+        Lockstep(
+            world=world,
+            loop=ControlLoop(buffer, gate, self._rows, limits),
+            observer=Observer(self._rows, step_ns=TICK_NS, vectors=history, images={}),
+            period_ns=TICK_NS,
+            planner=Planner(source, buffer, TICK_NS, constant_delay(0)),
+            read_vectors=world.read_vectors,
+        ).run((TIME_LIMIT_TICKS + 1) * TICK_NS, lambda: world.outcome() is not None)
+        said = world.outcome() or {"reason": "stopped"}  # by the gate or the loop
+        scores = {name: float(said[name]) for name in ("max_reward", "coverage") if name in said}
+        steps = world.now_ns // TICK_NS
+        return Episode(EpisodeResult(seed, str(said["reason"]), steps, scores))

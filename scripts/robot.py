@@ -1,0 +1,83 @@
+"""The config of a robot: limits of its gate, how plans join, what its sensors deliver."""
+
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from robot_io.clock import NS_PER_MS, NS_PER_S
+from robot_io.gate import GateLimits
+from robot_io.loop import LoopLimits
+from scripts.checkpoints import REPOSITORY
+from scripts.config import StrictModel, load_config
+
+SIM_FR3 = REPOSITORY / "configs" / "robots" / "sim_fr3.toml"
+
+
+class BufferConfig(StrictModel):
+    """How plans are laid over each other."""
+
+    max_age_ms: float = Field(gt=0, le=10_000)
+    seam_ms: float = Field(ge=0, le=1000)
+
+
+class SensorConfig(StrictModel):
+    """When a simulated sensor exposes, when its frame arrives, how noisy it is."""
+
+    rate_hz: float = Field(gt=0, le=1000)
+    latency_ms: float = Field(ge=0, le=1000)
+    noise_counts: float = Field(ge=0, le=255)
+
+
+# Beyond these a number is almost certainly in another unit.
+PLAUSIBLE = {
+    "period_s": 0.1,
+    "max_command_age_s": 5,
+    "workspace_low_m": 5,
+    "workspace_high_m": 5,
+    "max_width_m": 0.5,
+    "max_speed_m_per_s": 5,
+    "max_accel_m_per_s2": 50,
+    "max_turn_rad_per_s": 20,
+    "max_turn_accel_rad_per_s2": 200,
+    "max_width_speed_m_per_s": 1,
+    "force_max_n": 500,
+    "stiffness_n_per_m": 20_000,
+    "torque_max_nm": 100,
+    "stiffness_nm_per_rad": 1000,
+}
+
+
+class RobotConfig(StrictModel):
+    """One file of configs/robots."""
+
+    lockstep_inference_ms: float = Field(ge=0, le=10_000)
+    buffer: BufferConfig
+    loop: LoopLimits
+    gate: GateLimits
+    sensors: dict[str, SensorConfig]
+
+    @field_validator("gate")
+    @classmethod
+    def _plausible(cls, gate: GateLimits) -> GateLimits:
+        for name, largest in PLAUSIBLE.items():
+            value = getattr(gate, name)
+            if not np.max(np.abs(value)) <= largest:
+                raise ValueError(f"{name} = {value}, allowed up to {largest}: is the unit right?")
+        return gate
+
+    @property
+    def period_ns(self) -> int:
+        return round(self.gate.period_s * NS_PER_S)
+
+    @property
+    def max_age_ns(self) -> int:
+        return round(self.buffer.max_age_ms * NS_PER_MS)
+
+    @property
+    def seam_ns(self) -> int:
+        return round(self.buffer.seam_ms * NS_PER_MS)
+
+
+def load_robot(path: Path = SIM_FR3) -> RobotConfig:
+    return load_config(path, RobotConfig)
