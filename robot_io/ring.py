@@ -244,6 +244,16 @@ class RingReader:
         """The newest record, returned before or not; None while there is none."""
         return self._read_newest(after=0)
 
+    def newest_until(self, exposed_ns: int) -> Sample | None:
+        """The newest record exposed at or before an instant, returned before or not."""
+        count = self._mapped.count
+        for record in range(count, max(count - self._mapped.layout.slots, 0), -1):
+            at, _ = self._mapped.slot_of(record)
+            if self._mapped.words[at + _EXPOSED] <= exposed_ns:
+                sample = self._read(record)
+                return sample if sample is None or sample.exposed_ns <= exposed_ns else None
+        return None
+
     def unseen(self) -> list[Sample]:
         """Every record not returned before that is still there, oldest first."""
         count = self._mapped.count

@@ -64,7 +64,8 @@ class Session:
             viewer = Viewer(self._spec.cameras, self.directory, self._context)
             self._viewer = stack.enter_context(viewer)
             self._inbox = wire.connect(self._context, zmq.PUSH, inbox_path(self.directory))
-            self._await("ready", self._children, timeout_s=READY_TIMEOUT_S)
+            ready = dict.fromkeys(self._children, "ready")
+            self._await(ready, among=self._children.values(), timeout_s=READY_TIMEOUT_S)
             self._stack = stack.pop_all()
         return self
 
@@ -72,9 +73,9 @@ class Session:
         self._stack.close()
 
     def run_episode(self, *, seed: int, limit_s: float, watch: Watch | None = None) -> Outcome:
-        """Runs until the world says that it is over, or for `limit_s`.
+        """Runs until the world says that it is over, the arm is stopped, or for `limit_s`.
 
-        Raises `EpisodeCutError` when a process dies: the arm has then come to rest first.
+        `watch` is called every 20 ms with what is new. Raises `EpisodeCutError` when a process dies: the arm has then come to rest first.
         """
         self._begin(seed)
         try:
@@ -113,6 +114,8 @@ class Session:
                 note = child.heard()
                 if note is not None and note.kind == "over":
                     return note.values
+                if note is not None and note.kind == "stopped":
+                    return {"success": False, "reason": f"stopped ({note.values['reason']})"}
             if watch is not None:
                 watch(self._viewer.look())
             self._clock.sleep_until(self._clock.now_ns() + POLL_NS)
@@ -120,10 +123,10 @@ class Session:
 
     def _wind_down(self) -> EpisodeRecord | None:
         """Lets the arm execute the rest of its plan and come to rest, if it still can."""
+        control = self._children["control"]
+        control.tell("wind_down")
         with suppress(SessionError):
-            self._children["control"].tell("wind_down")
-            control = {"control": self._children["control"]}
-            return _load(self._await("recorded", control, timeout_s=ANSWER_TIMEOUT_S)["control"])
+            return _load(self._await({"control": "recorded"}, among=[control])["control"])
         return None
 
     # ---- notes
@@ -134,26 +137,26 @@ class Session:
         """Tells each child in `answers` and waits for the kind of note that it answers with."""
         for name in answers:
             self._children[name].tell(kind, **values)
-        got: dict[str, wire.Note] = {}
-        for name, expected in answers.items():
-            child = {name: self._children[name]}
-            got |= self._await(expected, child, timeout_s=ANSWER_TIMEOUT_S)
-        return got
+        return self._await(answers, among=self._children.values())
 
     def _await(
-        self, kind: str, children: Mapping[str, Child], *, timeout_s: float
+        self,
+        expected: Mapping[str, str],
+        *,
+        among: Iterable[Child],
+        timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> dict[str, wire.Note]:
-        """One note of this kind from each; others are passed over. Any child's death ends it."""
+        """The note of the expected kind from each; others are passed over. A death ends it."""
         got: dict[str, wire.Note] = {}
         end_ns = self._clock.now_ns() + int(timeout_s * NS_PER_S)
-        while len(got) < len(children):
-            for name, child in children.items():
-                note = child.heard() if name not in got else None
-                if note is not None and note.kind == kind:
-                    got[name] = note
+        while len(got) < len(expected):
+            for child in among:
+                note = child.heard()
+                if note is not None and note.kind == expected.get(child.name):
+                    got[child.name] = note
             if self._clock.now_ns() > end_ns:
-                late = ", ".join(name for name in children if name not in got)
-                raise SessionError(f"No {kind!r} from process {late} within {timeout_s:g} s.")
+                late = ", ".join(f"{name!r}" for name in expected if name not in got)
+                raise SessionError(f"Process {late} did not answer within {timeout_s:g} s.")
             self._clock.sleep_until(self._clock.now_ns() + NS_PER_MS)
         return got
 

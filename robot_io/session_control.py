@@ -8,6 +8,7 @@ import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import zmq
@@ -23,7 +24,7 @@ from robot_io.processes import ChildSpec, SessionError
 from robot_io.record import EpisodeLog
 from robot_io.rows import ToolRows
 from robot_io.session_spec import ControlSpec
-from robot_io.types import ActionChunk, Command, Provenance
+from robot_io.types import ActionChunk, Command
 
 FIFO_PRIORITY = 10  # above everything that is not real-time; only where the system allows it
 WIND_DOWN_NS = 10 * NS_PER_S  # longer than any plan
@@ -57,7 +58,7 @@ def run(spec: ChildSpec, line: Line) -> None:
             episode = _Episode(control, arm, inbox, feedback, int(note.values["begin_ns"]))
             with _no_garbage_collection():
                 _run_episode(episode, line, control.period_ns)
-            stopped = episode.loop_stopped
+            stopped = episode.stopped
             path = Path(spec.directory) / "episode.npz"
             episode.log.record().save(path)
             line.say("recorded", path=str(path), missed_ticks=episode.missed_ticks)
@@ -68,9 +69,13 @@ def _run_episode(episode: "_Episode", line: Line, period_ns: int) -> None:
     line.say("begun")
     next_ns = clock.now_ns() + period_ns
     give_up_ns = None  # set while the arm comes to rest because the plans have ended
+    stopped = False
     while not line.ending.is_set():
         clock.sleep_until(next_ns)
         tick = episode.tick(next_ns)
+        if tick.rung is Rung.STOPPED and not stopped:
+            stopped = True
+            line.say("stopped", reason=", ".join(tick.verdict.reasons))
         note = line.heard()
         if note is not None and note.kind == "end":
             return
@@ -105,7 +110,7 @@ class _Episode:
         self.missed_ticks = 0
 
     @property
-    def loop_stopped(self) -> bool:
+    def stopped(self) -> bool:
         return self._gate.stopped
 
     def tick(self, due_ns: int) -> Tick:
@@ -148,10 +153,8 @@ class _Episode:
 
 
 def _sent(tick: Tick) -> Command:
-    """What went to the arm."""
-    provenance = tick.command.provenance if tick.command is not None else Provenance("hold")
-    sequence = tick.command.sequence if tick.command is not None else 0
-    return Command(sequence, tick.stamp_ns, tick.verdict.row_D, provenance)
+    """What went to the arm, which is not always what was proposed."""
+    return replace(tick.command, due_ns=tick.stamp_ns, row_D=tick.verdict.row_D)
 
 
 def _take_priority() -> None:

@@ -92,13 +92,11 @@ class _Stage:
         self._over = True
 
     def reset(self, *, seed: int) -> int:
-        """Begins an episode; returns its first stamp."""
+        """Begins an episode; returns the stamp of its first state."""
         self._server.clear()
-        begin_ns = self._clock.now_ns()
-        self._world.reset(seed, begin_ns)
+        self._world.reset(seed, self._clock.now_ns())
         self._over = False
-        self._publish()
-        return begin_ns
+        return self._publish()
 
     def advance(self) -> Mapping[str, float | int | str | bool] | None:
         """One step of the pacing loop; returns the outcome once, when there is one."""
@@ -113,7 +111,7 @@ class _Stage:
         self._over = self._over or outcome is not None
         return outcome
 
-    def _publish(self) -> None:
+    def _publish(self) -> int:
         state, values = self._world.state(), self._world.snapshot()
         self._server.publish(state)
         if self._snapshots is None:
@@ -125,6 +123,7 @@ class _Stage:
             received_ns=self._clock.now_ns(),
             sequence=self._sequence,
         )
+        return state.stamp_ns
 
     def close(self) -> None:
         if self._snapshots is not None:
