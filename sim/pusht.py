@@ -43,13 +43,17 @@ KEYPOINTS_IN_BLOCK_92 = np.array(
 
 
 @dataclass(frozen=True, slots=True)
-class PushTScore:
+class PushTOutcome:
     """How far an episode has come; shares lie in [0, 1]."""
 
     ticks: int
     max_reward: float  # best of min(coverage / 0.95, 1): what the benchmark reports
     max_coverage: float  # best share of the mark that the block covered
-    success: bool  # more than 95 % covered; the episode ends there
+    success: bool  # more than 95 % covered
+
+    @property
+    def over(self) -> bool:
+        return self.success or self.ticks >= TIME_LIMIT_TICKS
 
 
 def keypoints_of_block(pose_3: np.ndarray) -> np.ndarray:
@@ -89,23 +93,11 @@ class PushTWorld:
     def _begin(self) -> None:
         self._now_ns = 0
         self._target_2: np.ndarray | None = None
-        self._score = PushTScore(ticks=0, max_reward=0.0, max_coverage=0.0, success=False)
+        self._outcome = PushTOutcome(ticks=0, max_reward=0.0, max_coverage=0.0, success=False)
 
     @property
-    def score(self) -> PushTScore:
-        return self._score
-
-    def outcome(self) -> dict[str, bool | str | float] | None:
-        """None while the episode runs, then success, reason, max_reward and coverage."""
-        score = self._score
-        if not score.success and score.ticks < TIME_LIMIT_TICKS:
-            return None
-        return {
-            "success": score.success,
-            "reason": "success" if score.success else "time_limit",
-            "max_reward": score.max_reward,
-            "coverage": score.max_coverage,
-        }
+    def outcome(self) -> PushTOutcome:
+        return self._outcome
 
     @property
     def now_ns(self) -> MonoNs:
@@ -133,8 +125,8 @@ class PushTWorld:
             self._now_ns += TICK_NS
             target_2 = self._target_2 if self._target_2 is not None else self.agent_2
             _, reward, _, _, info = self._env.step(target_2)
-            best = self._score
-            self._score = PushTScore(
+            best = self._outcome
+            self._outcome = PushTOutcome(
                 ticks=best.ticks + 1,
                 max_reward=max(best.max_reward, float(reward)),
                 max_coverage=max(best.max_coverage, float(info["coverage"])),

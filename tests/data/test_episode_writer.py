@@ -95,7 +95,7 @@ def test_a_data_set_can_be_continued_by_another_session(tmp_path: Path) -> None:
     assert dataset.extra("success") == [True, False, None]
 
 
-@pytest.mark.parametrize("files_replaced", range(12))
+@pytest.mark.parametrize("files_replaced", range(6))
 def test_a_crash_between_any_two_files_loses_nothing_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files_replaced: int
 ) -> None:

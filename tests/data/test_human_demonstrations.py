@@ -62,7 +62,7 @@ def test_replayed_actions_cover_the_mark_as_they_did_when_recorded(human_push_t:
         for tick, row in enumerate(action[start:end], start=1):
             world.arm.command(row)
             world.advance_to(tick * TICK_NS)
-        coverage.append(world.score.max_coverage)
+        coverage.append(world.outcome.max_coverage)
 
     assert len(coverage) == 42
     assert np.mean(coverage) == pytest.approx(0.903, abs=0.005)

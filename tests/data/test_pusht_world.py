@@ -31,9 +31,9 @@ def test_the_same_seed_gives_the_same_bits_twice() -> None:
 def test_time_moves_in_whole_ticks() -> None:
     world = PushTWorld()
     world.advance_to(TICK_NS - 1)
-    assert (world.now_ns, world.score.ticks) == (0, 0)
+    assert (world.now_ns, world.outcome.ticks) == (0, 0)
     world.advance_to(3 * TICK_NS + 5)
-    assert (world.now_ns, world.score.ticks) == (3 * TICK_NS, 3)
+    assert (world.now_ns, world.outcome.ticks) == (3 * TICK_NS, 3)
     assert world.arm.read().stamp_ns == 3 * TICK_NS
 
 
@@ -68,22 +68,20 @@ def test_a_block_on_its_mark_is_a_success() -> None:
     world.reset_to_state(np.array([60.0, 60.0, 256.0, 256.0, np.pi / 4]))
     world.advance_to(TICK_NS)
 
-    assert world.outcome() == {
-        "success": True,
-        "reason": "success",
-        "max_reward": 1.0,
-        "coverage": pytest.approx(1.0, abs=1e-6),
-    }
+    outcome = world.outcome
+    assert outcome.success
+    assert outcome.over
+    assert outcome.max_reward == pytest.approx(1.0)
+    assert outcome.max_coverage == pytest.approx(1.0, abs=1e-6)
 
 
 def test_an_episode_ends_after_300_ticks() -> None:
     world = PushTWorld()
     world.advance_to(299 * TICK_NS)
-    assert world.outcome() is None
+    assert not world.outcome.over
     world.advance_to(300 * TICK_NS)
-    outcome = world.outcome()
-    assert outcome is not None
-    assert (outcome["success"], outcome["reason"]) == (False, "time_limit")
+    assert world.outcome.over
+    assert not world.outcome.success
 
 
 def test_observations_are_named_and_stamped() -> None:
