@@ -79,9 +79,8 @@ def merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """The first fault of a config as one sentence: the key's path, what it is, what is allowed."""
-    faults = error.errors(
-        include_url=False
-    )  # a misspelt key is missing too: say that it is misspelt
+    faults = error.errors(include_url=False)
+    # A misspelt key is a missing one as well: say that it is misspelt.
     fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
     place = ".".join(str(part) for part in fault["loc"]) or "the file"
     if fault["type"] == "extra_forbidden":

@@ -3,6 +3,10 @@ from pathlib import Path
 import av
 import numpy as np
 
+from robot_io.loop import Rung, Tick
+from robot_io.record import EpisodeLog
+from robot_io.session_timing import Outcome
+from robot_io.types import ArmState, Command, MonoNs, Provenance, Verdict, VerdictKind
 from scripts.film import Curve, FilmWriter, Moment, compose
 from scripts.plots import plot_timing
 
@@ -52,9 +56,21 @@ def test_a_film_can_be_read_back(tmp_path: Path) -> None:
 
 def test_the_timing_plot_is_written_even_when_every_tick_was_on_time(tmp_path: Path) -> None:
     path = tmp_path / "timing.png"
-    plot_timing(path, lateness_ms=[0.0] * 50, age_ms=[100.0, 200.0], period_ms=10.0)
+    plot_timing(path, [outcome_on_time(ticks=50)])
     assert path.stat().st_size > 1000
     assert list(tmp_path.iterdir()) == [path]
+
+
+def outcome_on_time(ticks: int) -> Outcome:
+    log = EpisodeLog()
+    row_D = np.zeros(2)
+    state = ArmState(MonoNs(0), row_D, np.empty(0))
+    for tick in range(ticks):
+        stamp_ns = MonoNs(tick * 10_000_000)
+        origin = Provenance("policy", chunk_id=1, row=0, observed_ns=MonoNs(0))
+        command = Command(tick, stamp_ns, row_D, origin)
+        log.add(Tick(stamp_ns, command, Verdict(VerdictKind.ACCEPTED, row_D), Rung.PLAN), state)
+    return Outcome({}, log.record(), np.array([1e6]), 0)
 
 
 def _fields(value: Moment) -> dict:
