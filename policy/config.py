@@ -107,14 +107,6 @@ class TrainConfig(_Frozen):
     log_every: int = Field(default=50, ge=1)  # steps
     checkpoint_every: int = Field(default=1000, ge=1)  # steps
 
-    @model_validator(mode="after")
-    def _consistent(self) -> "TrainConfig":
-        if self.warmup_steps >= self.steps:
-            raise ValueError(
-                f"warmup_steps = {self.warmup_steps}, allowed below steps = {self.steps}"
-            )
-        return self
-
 
 class Recipe(_Frozen):
     """One training run: what `config.toml` of a checkpoint holds."""

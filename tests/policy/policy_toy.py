@@ -50,7 +50,7 @@ class ForkSampler:
     """A two-way choice: whatever is observed, all rows are +0.8 or all are -0.8."""
 
     horizon: int = 16
-    batch_size: int = 64
+    batch_size: int = 32
     seed: int = 0
     description: str = "made-up forks"
 
@@ -67,7 +67,7 @@ class ForkSampler:
 
 def random_rows(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Tool rows (*shape, 8): positions within 0.1 m, any rotation, widths up to 0.08 m."""
-    position = rng.uniform(-0.1, 0.1, (*shape, 3)) + [0.5, 0.0, 0.2]
+    position = np.array([0.5, 0.0, 0.2]) + rng.uniform(-0.1, 0.1, (*shape, 3))
     quat_wxyz = rng.normal(size=(*shape, 4))
     quat_wxyz /= np.linalg.norm(quat_wxyz, axis=-1, keepdims=True)
     return np.concatenate([position, quat_wxyz, rng.uniform(0, 0.08, (*shape, 1))], -1)
@@ -97,7 +97,7 @@ def tool_config(*, horizon: int = 16, images: bool = False, touch: bool = True) 
 
 def fork_recipe(*, steps: int = 300, kind: str = "unet", **train: object) -> Recipe:
     """A small network for `ForkSampler`."""
-    widths = (32, 48) if kind == "unet" else (96, 96)
+    widths = (24, 32) if kind == "unet" else (128, 128)
     return Recipe(
         policy=PolicyConfig(
             action="vector",
@@ -107,7 +107,7 @@ def fork_recipe(*, steps: int = 300, kind: str = "unet", **train: object) -> Rec
         train=TrainConfig(
             **{
                 "steps": steps,
-                "learning_rate": 2e-3,
+                "learning_rate": 4e-3,
                 "warmup_steps": 20,
                 "checkpoint_every": 100,
                 "log_every": 10,

@@ -53,7 +53,7 @@ def test_the_whole_network_learns_in_all_its_parts(horizon: int) -> None:
             for parameter in network.parameters():
                 parameter -= 0.1 * parameter.grad
     asleep = [n for n, p in network.named_parameters() if not p.grad.abs().sum() > 0]
-    assert asleep == ["encoders.wrist.points.bias", "encoders.scene.points.bias"]
+    assert [name for name in asleep if not name.endswith("points.bias")] == []  # softmax cancels it
 
 
 def test_spatial_softmax_points_at_the_peak() -> None:

@@ -40,11 +40,6 @@ def test_nan_infinity_and_negative_rates_are_refused(name: str, value: float) ->
         TrainConfig.model_validate({name: value})
 
 
-def test_warm_up_must_end_before_training_does() -> None:
-    with pytest.raises(pydantic.ValidationError, match="warmup_steps = 500, allowed below 100"):
-        TrainConfig(steps=100)
-
-
 def test_an_mlp_has_one_width() -> None:
     with pytest.raises(pydantic.ValidationError, match="must all be equal"):
         NetworkConfig(kind="mlp", widths=(64, 128))

@@ -29,7 +29,7 @@ def test_the_error_shrinks_with_the_solvers_order(solver: str, order: int) -> No
         x_1 = solve(gaussian_velocity, x_0, solver=solver, evaluations=evaluations)
         return (x_1 - (MEAN + STD * x_0)).abs().mean().item()
 
-    assert error(40) / error(80) == pytest.approx(2**order, rel=0.15)
+    assert error(40) / error(80) > 0.9 * 2**order
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

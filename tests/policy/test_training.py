@@ -23,16 +23,19 @@ def few_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "CALIBRATION_WINDOWS", 16)
 
 
-@pytest.mark.parametrize("kind", ["unet", "mlp"])
-def test_two_ways_are_learnt_and_not_blurred_into_one(tmp_path: Path, kind: str) -> None:
-    result = train(fork_recipe(kind=kind), ForkSampler(), tmp_path, progress=False)
+@pytest.mark.parametrize(("kind", "steps"), [("unet", 200), ("mlp", 500)])
+def test_two_ways_are_learnt_and_not_blurred_into_one(
+    tmp_path: Path, kind: str, steps: int
+) -> None:
+    recipe = fork_recipe(kind=kind, steps=steps)
+    result = train(recipe, ForkSampler(), tmp_path, progress=False)
     assert np.mean(result.losses[-20:]) < 0.5 * np.mean(result.losses[:5])
     policy = load_checkpoint(result.checkpoint)
     observation = Observation(observed_ns=MonoNs(0), vectors={"state": np.zeros((2, 3))})
     plans = np.array([policy.plan(observation) for _ in range(40)])
     side = plans[:, :, 0]
-    assert np.mean(np.abs(np.abs(side) - 0.8) < 0.25) > 0.85  # none in between
-    assert 0.2 < np.mean(side[:, 8] > 0) < 0.8  # and both are taken
+    assert np.mean(np.abs(np.abs(side) - 0.8) < 0.25) > 0.8  # hardly any between
+    assert 0.15 < np.mean(side[:, 8] > 0) < 0.85  # and both are taken
 
 
 @pytest.mark.parametrize("images", [False, True])
@@ -116,7 +119,7 @@ def test_there_must_be_something_to_resume(tmp_path: Path) -> None:
 
 def test_data_without_a_stream_of_the_recipe_are_refused(tmp_path: Path) -> None:
     recipe = Recipe(policy=tool_config(), train=TrainConfig(steps=30, warmup_steps=0))
-    with pytest.raises(FeelforwardError, match="no vector stream 'measured'.*they have state"):
+    with pytest.raises(FeelforwardError, match=r"no vector stream 'measured'.*they have state"):
         train(recipe, ForkSampler(), tmp_path, progress=False)
     assert not any(tmp_path.iterdir())
 
