@@ -12,6 +12,8 @@ from robot_io.errors import FeelforwardError
 if TYPE_CHECKING:
     from policy.config import Recipe
 
+HELD_OUT = 20  # every 20th episode is for validation, where there are so many
+
 
 @dataclass(frozen=True, slots=True)
 class Train:
@@ -43,7 +45,9 @@ class Train:
 
         from policy.data import WindowSampler, open_dataset
 
-        training, validation = zip(*(open_dataset(path).split() for path in self.data), strict=True)
+        datasets = [open_dataset(path) for path in self.data]
+        divided = [each.split(HELD_OUT) for each in datasets if each.episode_count >= HELD_OUT]
+        small = [each for each in datasets if each.episode_count < HELD_OUT]
         windows = partial(
             WindowSampler,
             history=recipe.policy.history(),
@@ -51,10 +55,10 @@ class Train:
             batch_size=recipe.train.batch_size,
             seed=recipe.train.seed,
         )
-        held_out = [part for part in validation if part.episode_count > 0]
+        held_out = [validation for _, validation in divided]
         result = train(
             recipe,
-            windows(training),
+            windows([*small, *(training for training, _ in divided)]),
             self.out,
             validation=windows(held_out) if held_out else None,
             resume=self.resume,
