@@ -4,7 +4,7 @@ Model and meshes come from the `franky-sim` wheel (MuJoCo Menagerie's FR3 and Pa
 Apache-2.0). What changes here, and why:
 
 - the position servos go: `sim.impedance` acts through joint torques;
-- the joints' dry friction goes: the real arm's inner torque loop, closed over link-side torque
+- the joints' friction and damping go: the real arm's inner torque loop, closed over link-side torque
   sensors, compensates it, and with it the arm would not feel a screw cap;
 - each finger gets one flat rubber pad, so that `sim.tactile` has one surface to read;
 - arm links get low-poly capsules in group 1 for the policy's cameras (the full meshes cost 12 to
@@ -62,7 +62,9 @@ def fr3_spec(*, timestep_s: float = 0.001, full_mesh: bool = False) -> mujoco.Mj
     spec.option.impratio = 10
     spec.visual.quality.offsamples = 0
     for name in ARM_JOINTS:
-        spec.joint(name).frictionloss = np.zeros_like(spec.joint(name).frictionloss)
+        joint = spec.joint(name)
+        joint.frictionloss = np.zeros_like(joint.frictionloss)
+        joint.damping = np.zeros_like(joint.damping)
     for name in FINGER_JOINTS:
         joint = spec.joint(name)
         joint.armature, joint.frictionloss = 0.1, np.zeros_like(joint.frictionloss)

@@ -16,8 +16,8 @@ import numpy as np
 from sim.fr3 import ARM_JOINTS, HOME_RAD, MAX_TORQUE_NM, TOOL_SITE
 
 _J = len(ARM_JOINTS)
-_DAMPING_RATIO = 0.9  # of the tool's motion about its reference
-_APPARENT_INERTIA_6 = np.array([4.0, 4.0, 4.0, 0.35, 0.35, 0.085])  # kg, kg·m², near home
+_DAMPING_RATIO = 1.0  # of the tool's motion about its reference
+_APPARENT_INERTIA_6 = np.array([14.0, 5.5, 7.0, 0.33, 0.66, 0.076])  # kg, kg·m², with rotors, home
 _FILTER_RAD_S = 60.0  # lag of the reference 2 / 60 s
 _POSTURE_NM_PER_RAD = 8.0
 _POSTURE_DAMPING_NMS_PER_RAD = 4.0
