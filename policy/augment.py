@@ -10,25 +10,22 @@ from torch import Generator, Tensor
 def random_shift(image_BTHWC: Tensor, *, up_to_px: int, generator: Generator) -> Tensor:
     """Each example moved by whole pixels, up to `up_to_px` both ways; the border repeats."""
     batch, _, height, width, _ = image_BTHWC.shape
-    shift_B2 = torch.randint(-up_to_px, up_to_px + 1, (batch, 2), generator=generator)
-    row_BH = (torch.arange(height) + shift_B2[:, :1]).clamp_(0, height - 1)
-    column_BW = (torch.arange(width) + shift_B2[:, 1:]).clamp_(0, width - 1)
-    example_B = torch.arange(batch)
-    return torch.stack(
-        [
-            frame[example_B[:, None, None], row_BH[:, :, None], column_BW[:, None, :]]
-            for frame in image_BTHWC.unbind(1)
-        ],
-        1,
-    )
+    row = torch.arange(-up_to_px, height + up_to_px).clamp_(0, height - 1)
+    column = torch.arange(-up_to_px, width + up_to_px).clamp_(0, width - 1)
+    start_B2 = torch.randint(0, 2 * up_to_px + 1, (batch, 2), generator=generator)
+    shifted = torch.empty_like(image_BTHWC)
+    for example, (down, right) in enumerate(start_B2.tolist()):
+        rows = image_BTHWC[example].index_select(1, row[down : down + height])
+        shifted[example] = rows.index_select(2, column[right : right + width])
+    return shifted
 
 
 def colour_jitter(image_BTHWC: Tensor, *, strength: float, generator: Generator) -> Tensor:
-    """Random gain per colour and random brightness, up to ± `strength`; images in [0, 1]."""
+    """uint8 to float in about [0, 1], with random gain per colour and random brightness."""
     batch = image_BTHWC.shape[0]
-    gain = 1 + strength * _uniform(batch, 3, generator=generator).to(image_BTHWC)
-    offset = strength * _uniform(batch, 1, generator=generator).to(image_BTHWC)
-    return (image_BTHWC * gain + offset).clamp_(0, 1)
+    gain = 1 + strength * _uniform(batch, 3, generator=generator).to(image_BTHWC.device)
+    offset = strength * _uniform(batch, 1, generator=generator).to(image_BTHWC.device)
+    return torch.addcmul(offset, image_BTHWC.float(), gain / 255)
 
 
 def _uniform(batch: int, channels: int, *, generator: Generator) -> Tensor:

@@ -27,7 +27,7 @@ class CameraEncoder(nn.Module):
 
     def forward(self, image_BTHWC: Tensor) -> Tensor:
         """(B, E) from images scaled to [0, 1]."""
-        x = _stack_frames(image_BTHWC) - 0.5
+        x = _stack_frames(image_BTHWC)
         x = functional.silu(self.stem_norm(self.stem(x)))
         x = functional.silu(self.down_norm(self.down(x)))
         x = x + functional.silu(self.mix_norm(self.mix(x)))

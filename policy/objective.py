@@ -64,10 +64,12 @@ class Objective:
             change = augment and stream.kind == "camera"
             if change and train.shift_px:
                 image = random_shift(image, up_to_px=train.shift_px, generator=generator)
-            image = scale_image(image.to(self.device))
-            if change and train.colour_jitter:
-                image = colour_jitter(image, strength=train.colour_jitter, generator=generator)
-            images[stream.name] = image
+            image = image.to(self.device)
+            images[stream.name] = (
+                colour_jitter(image, strength=train.colour_jitter, generator=generator)
+                if change
+                else scale_image(image)
+            )
         return images
 
 

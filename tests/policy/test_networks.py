@@ -86,7 +86,7 @@ def test_a_shift_moves_all_frames_of_an_example_alike_and_repeats_the_border() -
 
 
 def test_colours_change_by_no_more_than_asked() -> None:
-    image = torch.full((200, 1, 4, 4, 3), 0.5)
+    image = torch.full((200, 1, 4, 4, 3), 128, dtype=torch.uint8)
     changed = colour_jitter(image, strength=0.1, generator=torch.Generator().manual_seed(0))
     assert 0.34 <= changed.min() < 0.40
     assert 0.60 < changed.max() <= 0.66
