@@ -28,9 +28,11 @@ def write_film(path: Path, episodes: Sequence[Episode]) -> None:
         film.FilmWriter(temporary, rate_hz=RATE_HZ) as writer,
         episode_progress() as progress,
     ):
-        for episode in progress.track(episodes, description="film"):
+        bar = progress.add_task("film", total=len(episodes), note="")
+        for episode in episodes:
             for picture in _pictures(view, episode):
                 writer.add(picture)
+            progress.advance(bar)
 
 
 def _pictures(view: CapView, episode: Episode) -> Iterator[np.ndarray]:

@@ -45,7 +45,7 @@ def session_spec(
 
 def _camera(name: str, robot: RobotConfig) -> Factory:
     timing = robot.sensors[name].model_dump()
-    return Factory("sim.realtime:make_camera", {"name": name, "snapshots": _SNAPSHOTS, **timing})
+    return Factory("scripts.sensors:make_camera", {"name": name, "snapshots": _SNAPSHOTS, **timing})
 
 
 class LiveStage:
