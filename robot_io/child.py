@@ -15,7 +15,8 @@ import zmq
 from robot_io import wire
 from robot_io.clock import NS_PER_S, MonotonicClock
 from robot_io.errors import FeelforwardError
-from robot_io.processes import QUIT, ChildSpec, line_path
+from robot_io.processes import QUIT, ChildSpec
+from robot_io.session_directory import line_path
 
 ORPHAN_GRACE_S = 2.0  # to stop the arm; then the process ends, whatever it is doing
 LAST_NOTE_MS = 1000

@@ -21,6 +21,7 @@ import zmq
 
 from robot_io import wire
 from robot_io.errors import FeelforwardError
+from robot_io.session_directory import line_path
 
 PlainData = Any  # what JSON can hold: bool, int, float, str, None, lists and maps of them
 
@@ -92,11 +93,6 @@ class ChildSpec:
 
     def make(self, name: str) -> Any:
         return self.factories[name].make(Path(self.directory))
-
-
-def line_path(directory: Path | str, name: str) -> Path:
-    """Where the session and its child `name` talk."""
-    return Path(directory) / f"{name}.sock"
 
 
 class Child:

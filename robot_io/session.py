@@ -18,8 +18,7 @@ from robot_io import wire
 from robot_io.clock import NS_PER_MS, NS_PER_S, MonotonicClock
 from robot_io.processes import Child, ChildSpec, SessionError
 from robot_io.record import EpisodeRecord
-from robot_io.session_control import inbox_path
-from robot_io.session_directory import session_directory
+from robot_io.session_directory import inbox_path, session_directory
 from robot_io.session_spec import SessionSpec
 from robot_io.session_timing import Outcome
 from robot_io.session_view import View, Viewer
@@ -75,7 +74,8 @@ class Session:
     def run_episode(self, *, seed: int, limit_s: float, watch: Watch | None = None) -> Outcome:
         """Runs until the world says that it is over, the arm is stopped, or for `limit_s`.
 
-        `watch` is called every 20 ms with what is new. Raises `EpisodeCutError` when a process dies: the arm has then come to rest first.
+        `watch` is called every 20 ms with what is new. Raises `EpisodeCutError` when a process
+        dies: the arm has then come to rest first.
         """
         self._begin(seed)
         try:

@@ -7,14 +7,11 @@ from robot_io.child import Line
 from robot_io.interfaces import Camera
 from robot_io.processes import ChildSpec
 from robot_io.ring import RingWriter
+from robot_io.session_directory import camera_path
 from robot_io.types import Frame
 
 READ_TIMEOUT_S = 0.1  # the longest time that a note of the session waits
 SLOTS = 16
-
-
-def ring_path(directory: Path | str, stream: str) -> Path:
-    return Path(directory) / f"camera_{stream}.ring"
 
 
 def run(spec: ChildSpec, line: Line) -> None:
@@ -29,7 +26,7 @@ def run(spec: ChildSpec, line: Line) -> None:
             if frame is None:
                 continue
             if ring is None:
-                ring = stack.enter_context(_ring_for(frame, ring_path(spec.directory, stream)))
+                ring = stack.enter_context(_ring_for(frame, camera_path(spec.directory, stream)))
             _write(ring, frame)
 
 

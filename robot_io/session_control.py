@@ -23,22 +23,13 @@ from robot_io.loop import ControlLoop, Rung, Tick
 from robot_io.processes import ChildSpec, SessionError
 from robot_io.record import EpisodeLog
 from robot_io.rows import ToolRows
+from robot_io.session_directory import feedback_path, inbox_path
 from robot_io.session_spec import ControlSpec
 from robot_io.types import ActionChunk, Command
 
 FIFO_PRIORITY = 10  # above everything that is not real-time; only where the system allows it
 WIND_DOWN_NS = 10 * NS_PER_S  # longer than any plan
 AT_REST = (Rung.HOLD, Rung.STOPPED)
-
-
-def inbox_path(directory: Path | str) -> Path:
-    """Where chunks and stops are sent to."""
-    return Path(directory) / "inbox.sock"
-
-
-def feedback_path(directory: Path | str) -> Path:
-    """Where arm states, sent commands and accepted chunks are published."""
-    return Path(directory) / "feedback.sock"
 
 
 def run(spec: ChildSpec, line: Line) -> None:

@@ -16,6 +16,31 @@ PREFIX = "feelforward-"
 SHARED_MEMORY = Path("/dev/shm")
 
 
+def line_path(directory: Path | str, name: str) -> Path:
+    """Where the session and its child `name` talk."""
+    return Path(directory) / f"{name}.sock"
+
+
+def inbox_path(directory: Path | str) -> Path:
+    """Where the control process takes chunks and stops."""
+    return Path(directory) / "inbox.sock"
+
+
+def feedback_path(directory: Path | str) -> Path:
+    """Where the control process publishes arm states, sent commands and accepted chunks."""
+    return Path(directory) / "feedback.sock"
+
+
+def camera_path(directory: Path | str, stream: str) -> Path:
+    """The ring of a camera's frames."""
+    return Path(directory) / f"camera_{stream}.ring"
+
+
+def world_path(directory: Path | str) -> Path:
+    """The ring of a simulated world's snapshots."""
+    return Path(directory) / "world.ring"
+
+
 @contextmanager
 def session_directory() -> Iterator[Path]:
     """A new directory, mode 0700, removed at the end."""

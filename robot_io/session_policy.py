@@ -19,8 +19,7 @@ from robot_io.observer import Observer
 from robot_io.processes import ChildSpec
 from robot_io.ring import RingReader, frame_of
 from robot_io.rows import ToolRows
-from robot_io.session_camera import ring_path
-from robot_io.session_control import feedback_path, inbox_path
+from robot_io.session_directory import camera_path, feedback_path, inbox_path
 from robot_io.types import ActionChunk, ArmState, Command
 
 FRAME_TIMEOUT_S = 10.0  # until the first frame of a camera
@@ -83,7 +82,7 @@ class _Senses:
         self.observer.reset()
         for stream in self._streams:
             if stream not in self._rings:
-                path = ring_path(self._directory, stream)
+                path = camera_path(self._directory, stream)
                 ring = RingReader.attach(path, timeout_s=FRAME_TIMEOUT_S)
                 self._rings[stream] = self._files.enter_context(ring)
 

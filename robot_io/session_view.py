@@ -9,9 +9,7 @@ import zmq
 
 from robot_io import wire
 from robot_io.ring import RingReader, Sample, frame_of
-from robot_io.session_camera import ring_path
-from robot_io.session_control import feedback_path
-from robot_io.session_world import SNAPSHOT_FILE
+from robot_io.session_directory import camera_path, feedback_path, world_path
 from robot_io.types import Frame
 
 
@@ -28,8 +26,8 @@ class Viewer:
     """Attaches to every stream of a session, as far as it is there yet."""
 
     def __init__(self, streams: Iterable[str], directory: Path, context: zmq.Context) -> None:
-        self._paths = {stream: ring_path(directory, stream) for stream in streams}
-        self._world_path = directory / SNAPSHOT_FILE
+        self._paths = {stream: camera_path(directory, stream) for stream in streams}
+        self._world_path = world_path(directory)
         self._feedback = wire.connect(context, zmq.SUB, feedback_path(directory))
         self._rings: dict[Path, RingReader] = {}
 

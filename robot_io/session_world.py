@@ -13,9 +13,9 @@ from robot_io.clock import NS_PER_MS, MonotonicClock
 from robot_io.processes import ChildSpec
 from robot_io.remote_arm import ArmServer
 from robot_io.ring import RingWriter
+from robot_io.session_directory import world_path
 from robot_io.types import ArmState
 
-SNAPSHOT_FILE = "world.ring"
 PERIOD_NS = 2 * NS_PER_MS
 NICENESS = -10  # physics that falls behind is a wrong world; only where the system allows it
 
@@ -87,7 +87,7 @@ class _Stage:
         self._server = server
         self._clock = MonotonicClock()
         self._snapshots = None
-        self._path = directory / SNAPSHOT_FILE
+        self._path = world_path(directory)
         self._sequence = 0
         self._over = True
 

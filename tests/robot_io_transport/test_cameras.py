@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robot_io.clock import NS_PER_MS, MonotonicClock
@@ -174,6 +174,7 @@ def test_a_camera_left_in_the_middle_can_be_entered_again(film: Path) -> None:
         camera.read(0.0)
 
 
+@settings(deadline=None)
 @given(
     st.integers(-(10**15), 10**15),
     st.lists(st.integers(0, 50 * NS_PER_MS), min_size=2, max_size=40),

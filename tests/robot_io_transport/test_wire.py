@@ -7,7 +7,7 @@ import msgpack
 import numpy as np
 import pytest
 import zmq
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -59,17 +59,20 @@ def chunk(**changes: object) -> ActionChunk:
     return ActionChunk(**{**fields, **changes})
 
 
+@settings(deadline=None)
 @given(MESSAGE)
 def test_what_goes_in_comes_out(message: wire.Message) -> None:
     assert same(decode(encode(message)), message)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_garbage_is_refused(data: bytes) -> None:
     with pytest.raises(WireError):
         decode(data)
 
 
+@settings(deadline=None)
 @given(MESSAGE, st.data())
 def test_a_damaged_message_is_refused_or_still_well_typed(
     message: wire.Message, data: st.DataObject
