@@ -92,9 +92,10 @@ def follow(
     return _towards(safe, wanted, velocity, bounds.accel * dt_s)
 
 
-def brake(velocity: Vector, bounds: Bounds, dt_s: float) -> Vector:
+def brake(velocity: Vector, bounds: Bounds, dt_s: float, room: Room | None) -> Vector:
     """The velocity of the next tick when the point is to come to rest."""
-    return minus(velocity, shortened(velocity, bounds.accel * dt_s))
+    slower = minus(velocity, shortened(velocity, bounds.accel * dt_s))
+    return slower if room is None else _clipped(slower, *_walls(room, bounds, dt_s))
 
 
 def norm(a: Vector) -> float:

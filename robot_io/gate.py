@@ -13,7 +13,7 @@ This is software on a general-purpose computer: it limits commands, it does not 
 
 from dataclasses import dataclass
 from enum import StrEnum
-from math import isfinite, sqrt
+from math import dist, isfinite, sqrt
 from typing import Annotated, Protocol, Self
 
 import numpy as np
@@ -38,7 +38,7 @@ from robot_io.follow import (
     scaled,
     shortened,
 )
-from robot_io.rows import UNIT_TOLERANCE, ToolRows
+from robot_io.rows import UNIT_TOLERANCE
 from robot_io.so3 import Quaternion, Vector
 from robot_io.types import ArmState, Command, Verdict, VerdictKind
 
@@ -266,7 +266,8 @@ class CommandGate:
         self._advance(row_D, leashed, last, dt_s)
         if not reasons:
             return Verdict(VerdictKind.ACCEPTED, row_D)
-        moved_m, turned_rad = ToolRows().distance(command.row_D, row_D)
+        moved_m = dist(asked.position, leashed.position)
+        turned_rad = norm(so3.between(asked.quat, leashed.quat))
         return Verdict(VerdictKind.MODIFIED, row_D, tuple(reasons), moved_m, turned_rad)
 
     def _aim(self, asked: _Pose, dt_s: float, reasons: list[str]) -> _Target:
@@ -286,11 +287,10 @@ class CommandGate:
         return _Target(pose, velocity, turning)
 
     def _travelled(self, target: _Target, last: _Motion, dt_s: float, reasons: list[str]) -> Vector:
-        limits = self._limits
         here = last.pose.position
         gap = minus(target.pose.position, here)
         wanted = scaled(gap, 1 / dt_s)
-        room = _room(here, limits.workspace_low_m, limits.workspace_high_m)
+        room = self._room(here)
         before = ZERO if self._target is None else self._target.velocity
         moving = _steady(target.velocity, before, self._travel, dt_s)
         speed_ok, accel_ok, room_ok = is_legal(
@@ -305,10 +305,7 @@ class CommandGate:
         if not room_ok and Reason.WORKSPACE not in reasons:
             reasons.append(Reason.WORKSPACE)
         velocity = follow(gap, moving, last.velocity, self._travel, dt_s, room)
-        there = plus(here, scaled(velocity, dt_s))
-        inside = _boxed(there, limits.workspace_low_m, limits.workspace_high_m)
-        outside = here != _boxed(here, limits.workspace_low_m, limits.workspace_high_m)
-        return there if outside else inside
+        return self._reached(here, velocity, dt_s)
 
     def _turned(
         self, target: _Target, last: _Motion, dt_s: float, reasons: list[str]
@@ -349,19 +346,31 @@ class CommandGate:
             quat = so3.multiply(so3.exponential(part), measured.quat)
         return _Pose(position, quat, pose.width)
 
+    def _room(self, here: Vector) -> Room:
+        low, high = self._limits.workspace_low_m, self._limits.workspace_high_m
+        bx, by, bz = (max(p - lo, 0.0) for p, lo in zip(here, low, strict=True))
+        ax, ay, az = (max(hi - p, 0.0) for p, hi in zip(here, high, strict=True))
+        return Room((bx, by, bz), (ax, ay, az))
+
+    def _reached(self, here: Vector, velocity: Vector, dt_s: float) -> Vector:
+        """Where the velocity leads; rounding does not lead out of the workspace."""
+        low, high = self._limits.workspace_low_m, self._limits.workspace_high_m
+        there = plus(here, scaled(velocity, dt_s))
+        return _boxed(there, low, high) if here == _boxed(here, low, high) else there
+
     def _rest(self, reason: str, last: _Motion, state: ArmState | None, dt_s: float) -> Verdict:
         """Brakes to rest within the limits, keeps the leash, and says why."""
-        velocity = brake(last.velocity, self._travel, dt_s)
-        turning = brake(last.turning, self._turn, dt_s)
-        position = plus(last.pose.position, scaled(velocity, dt_s))
-        quat = so3.multiply(so3.exponential(scaled(turning, dt_s)), last.pose.quat)
-        pose = _Pose(position, quat, last.pose.width)
-        if velocity == ZERO and turning == ZERO:
-            pose = last.pose
+        here = last.pose
+        pose = here
+        if dt_s > 0 and (last.velocity != ZERO or last.turning != ZERO):
+            velocity = brake(last.velocity, self._travel, dt_s, self._room(here.position))
+            turning = brake(last.turning, self._turn, dt_s, None)
+            quat = so3.multiply(so3.exponential(scaled(turning, dt_s)), here.quat)
+            pose = _Pose(self._reached(here.position, velocity, dt_s), quat, here.width)
         reasons = [self._stop_reason if self._stop_reason is not None else str(reason)]
         if state is not None and _row_fault(state.row_D) is None:
             pose = self._leashed(pose, _Pose.of(state.row_D), reasons)
-        row_D = _patched(last.row_D, last.pose, pose)
+        row_D = _patched(last.row_D, here, pose)
         self._target = None
         if dt_s > 0:
             self._advance(row_D, pose, last, dt_s)
@@ -463,12 +472,6 @@ def _steady(now: Vector, before: Vector, bounds: Bounds, dt_s: float) -> Vector:
 def _boxed(position: Vector, low: Vector, high: Vector) -> Vector:
     x, y, z = (min(max(p, lo), hi) for p, lo, hi in zip(position, low, high, strict=True))
     return (x, y, z)
-
-
-def _room(position: Vector, low: Vector, high: Vector) -> Room:
-    bx, by, bz = (max(p - lo, 0.0) for p, lo in zip(position, low, strict=True))
-    ax, ay, az = (max(hi - p, 0.0) for p, hi in zip(position, high, strict=True))
-    return Room((bx, by, bz), (ax, ay, az))
 
 
 def _patched(row_D: np.ndarray, asked: _Pose, given: _Pose) -> np.ndarray:

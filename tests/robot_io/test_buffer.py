@@ -251,7 +251,7 @@ def test_sampling_takes_a_small_part_of_a_tick():
     buffer.splice(chunk(smooth_plan(16), observed_ns=0), 0)
     costs_s = []
     for k in range(1000):
-        begin_s = time.perf_counter()
+        begin_s = time.thread_time()
         buffer.sample(k * MS)
-        costs_s.append(time.perf_counter() - begin_s)
-    assert min(costs_s) < 100e-6 and np.median(costs_s) < 500e-6
+        costs_s.append(time.thread_time() - begin_s)
+    assert np.median(costs_s) < 100e-6
