@@ -93,7 +93,7 @@ class TrainConfig(_Frozen):
 
     steps: int = Field(default=20_000, ge=1)
     batch_size: int = Field(default=64, ge=1, le=65_536)
-    learning_rate: float = Field(default=3e-4, gt=0, le=1)
+    learning_rate: float = Field(default=5e-4, gt=0, le=1)
     warmup_steps: int = Field(default=500, ge=0)  # linear; a cosine to zero follows
     weight_decay: float = Field(default=1e-4, ge=0, le=1)
     gradient_clip: float = Field(default=1.0, gt=0)  # largest norm of a step's gradient

@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-SMALLEST_STD = 1e-4  # m, rad: below it a feature is taken as constant, and noise stays small
+SMALLEST_SCALE = 1e-4  # of the unit: below it a number is taken as constant, its noise stays small
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Normalizer:
     high: Tensor
 
     @classmethod
-    def standard(cls, samples: Tensor) -> Self:
+    def standard(cls, samples: Tensor, *, smallest_scale: float = SMALLEST_SCALE) -> Self:
         """Zero mean and unit standard deviation over the first axis of `samples` (N, ...)."""
         samples = samples.double()
-        scale = samples.std(0, correction=0).clamp_min(SMALLEST_STD)
+        scale = samples.std(0, correction=0).clamp_min(smallest_scale)
         return cls(samples.mean(0), scale, *_range(samples))
 
     @classmethod
@@ -36,7 +36,7 @@ class Normalizer:
         samples = samples.double()
         low, high = _range(samples.flatten(0, -2))
         half = (high - low) / 2
-        half = torch.where(half < SMALLEST_STD, torch.ones_like(half), half)
+        half = torch.where(half < SMALLEST_SCALE, torch.ones_like(half), half)
         return cls((low + high) / 2, half, low, high)
 
     def widened(self, share: float) -> Self:

@@ -21,6 +21,7 @@ from robot_io.errors import FeelforwardError
 FITTED_WINDOWS = 20_000
 CALIBRATION_WINDOWS = 512
 FIRST_DRAW = 1 << 40  # steps of the sampler that no training reaches
+SMALLEST_MOVE = 1e-3  # m, rad: tool actions that spread less are not worth the network's effort
 OBSERVATION_MARGIN = 0.1  # of the range seen in training; actions get none
 
 
@@ -95,11 +96,15 @@ def fit_statistics(config: PolicyConfig, sampler: Sampler) -> Statistics:
     pairs = [_features_of(features, sampler.sample(FIRST_DRAW + i)) for i in range(draws)]
     observation_NF = torch.cat([observation for observation, _ in pairs])
     action_NHA = torch.cat([action for _, action in pairs])
-    tool = config.action == "tool"
-    fit = Normalizer.standard if tool else Normalizer.min_max
+    if config.action == "tool":
+        observation = Normalizer.standard(observation_NF)
+        action = Normalizer.standard(action_NHA, smallest_scale=SMALLEST_MOVE)
+    else:
+        observation = Normalizer.min_max(observation_NF)
+        action = Normalizer.min_max(action_NHA)
     return Statistics(
-        observation=fit(observation_NF).widened(OBSERVATION_MARGIN),
-        action=fit(action_NHA),
+        observation=observation.widened(OBSERVATION_MARGIN),
+        action=action,
         vector_sizes={
             **{stream.name: first.vectors[stream.name].shape[-1] for stream in config.vectors},
             "action": first.action_BHD.shape[-1],
