@@ -7,10 +7,18 @@ import pytest
 import zarr
 
 from policy.data import WindowSampler, import_zarr, open_dataset
+from robot_io.buffer import CommandBuffer
+from robot_io.clock import NS_PER_S
+from robot_io.gate import VectorGate
+from robot_io.lockstep import Lockstep, Planner, constant_delay
+from robot_io.loop import ControlLoop, LoopLimits
+from robot_io.observer import Observer
+from robot_io.rows import VectorRows
+from robot_io.types import Observation
 
 pytest.importorskip("gym_pusht", reason="Push-T needs the extra 'pusht'")
 
-from sim.pusht import TICK_NS, PushTWorld, keypoints_of_block
+from sim.pusht import FIELD_PX, TICK_NS, PushTWorld, keypoints_of_block
 
 pytestmark = [pytest.mark.data, pytest.mark.timeout(300)]
 BUFFER = "pusht_cchi_v7_replay.zarr"
@@ -66,3 +74,49 @@ def test_replayed_actions_cover_the_mark_as_they_did_when_recorded(human_push_t:
 
     assert len(coverage) == 42
     assert np.mean(coverage) == pytest.approx(0.903, abs=0.005)
+
+
+class Replay:
+    """Plans what was recorded from the observed row on, and remembers what it was shown."""
+
+    def __init__(self, action_TD: np.ndarray) -> None:
+        self._action_TD = action_TD
+        self.seen: list[tuple[int, np.ndarray]] = []
+
+    def reset(self, seed: int) -> None:
+        self.seen.clear()
+
+    def plan(self, observation: Observation) -> np.ndarray:
+        row = observation.observed_ns // TICK_NS
+        self.seen.append((row, observation.vectors["agent"]))
+        last = len(self._action_TD) - 1
+        return self._action_TD[np.minimum(np.arange(row, row + 16), last)]
+
+
+def test_the_loop_sends_a_recording_unchanged_and_shows_what_was_recorded(
+    human_push_t: Path,
+) -> None:
+    """Buffer, gate and observer add no shift: the episode repeats to a ten-thousandth of a px."""
+    state, action, ends = read_buffer(
+        human_push_t, "data/state", "data/action", "meta/episode_ends"
+    )
+    length = int(ends[0])
+    world, rows = PushTWorld(), VectorRows(2)
+    world.reset_to_state(state[0])
+    replay = Replay(action[:length])
+    buffer = CommandBuffer(rows, max_age_ns=2 * NS_PER_S, seam_ns=0, replan_after_rows=8)
+    gate = VectorGate(np.zeros(2), np.full(2, FIELD_PX))
+    sent = []
+    Lockstep(
+        world=world,
+        loop=ControlLoop(buffer, gate, rows, LoopLimits(stop_after_s=1, max_state_age_s=1)),
+        observer=Observer(rows, step_ns=TICK_NS, vectors={"agent": 2}, images={}),
+        period_ns=TICK_NS,
+        planner=Planner(replay, buffer, TICK_NS, constant_delay(0)),
+        read_vectors=world.read_vectors,
+    ).run(length * TICK_NS, lambda: False, lambda tick, _: sent.append(tick.verdict.row_D))
+
+    np.testing.assert_array_equal(np.array(sent)[:length], action[:length])
+    assert [row for row, _ in replay.seen][:3] == [0, 8, 16]
+    for row, agent in replay.seen[1:]:
+        np.testing.assert_allclose(agent, state[row - 1 : row + 1, :2], atol=1e-4)
