@@ -58,6 +58,7 @@ class Line:
         return self.heard()
 
     def fail(self, sentence: str) -> None:
+        sentence = " ".join(sentence.split())  # one line, whatever a library has put into it
         print(sentence, file=sys.stderr)
         self.say("failed", sentence=sentence[: wire.MAX_TEXT])
 

@@ -134,12 +134,15 @@ class Child:
         last_words = f" Its last words: {lines[-1][:300]}" if lines else ""
         return f"Process {self.name!r} {_manner(self.process.returncode)}.{last_words}"
 
-    def end(self, *, timeout_s: float) -> None:
-        """Asks, then insists. Returns when the process is gone."""
+    def ask_to_end(self) -> None:
         assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(BrokenPipeError, ValueError):  # dead already, or asked before
             self.process.stdin.write(QUIT)
             self.process.stdin.close()
+
+    def end(self, *, timeout_s: float) -> None:
+        """Asks, then insists. Returns when the process is gone."""
+        self.ask_to_end()
         try:
             self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:

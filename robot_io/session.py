@@ -180,7 +180,11 @@ class Session:
 
     def _end_children(self) -> None:
         """Control first: it stops the arm while everything else still runs."""
-        for child in sorted(self._children.values(), key=lambda child: child.name != "control"):
+        if (control := self._children.pop("control", None)) is not None:
+            control.end(timeout_s=END_TIMEOUT_S)
+        for child in self._children.values():
+            child.ask_to_end()
+        for child in self._children.values():
             child.end(timeout_s=END_TIMEOUT_S)
         self._children.clear()
 

@@ -149,8 +149,11 @@ def _sent(tick: Tick) -> Command:
 
 
 def _take_priority() -> None:
+    """For every thread: a chunk must get through to the loop as well."""
     with suppress(PermissionError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
+        for thread in Path("/proc/self/task").iterdir():
+            priority = os.sched_param(FIFO_PRIORITY)
+            os.sched_setscheduler(int(thread.name), os.SCHED_FIFO, priority)
 
 
 @contextmanager
