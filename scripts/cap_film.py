@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -21,30 +22,51 @@ END_S = 1.5  # the last picture of an episode stays this long
 
 def write_film(path: Path, episodes: Sequence[Episode]) -> None:
     """Writes the episodes one after the other."""
-    size_px = film.SCENE_PX
     with (
         replacing(path) as temporary,
-        CapView(width_px=size_px, height_px=size_px, full_mesh=True) as view,
+        CapPictures() as pictures,
         film.FilmWriter(temporary, rate_hz=RATE_HZ) as writer,
         episode_progress() as progress,
     ):
         bar = progress.add_task("film", total=len(episodes), note="")
         for episode in episodes:
-            for picture in _pictures(view, episode):
+            for picture in _pictures(pictures, episode):
                 writer.add(picture)
             progress.advance(bar)
 
 
-def _pictures(view: CapView, episode: Episode) -> Iterator[np.ndarray]:
+class CapPictures:
+    """The scene in full detail, and what the policy's own sensors saw, only larger."""
+
+    def __init__(self) -> None:
+        scene_px, wrist_px = film.SCENE_PX, film.WRIST_PX
+        self._film = CapView(width_px=scene_px, height_px=scene_px, full_mesh=True)
+        self._policy = CapView(width_px=wrist_px, height_px=wrist_px)
+
+    def __enter__(self) -> Self:
+        self._film.__enter__()
+        self._policy.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._policy.__exit__(*exc)
+        self._film.__exit__(*exc)
+
+    def draw(self, stream: str, snapshot: Snapshot) -> np.ndarray:
+        view = self._film if stream == "scene" else self._policy
+        return view.draw(stream, snapshot)
+
+
+def _pictures(pictures: CapPictures, episode: Episode) -> Iterator[np.ndarray]:
     picture = None
     for index in range(len(episode.scenes)):
-        picture = film.compose(_moment(view, episode, index))
+        picture = film.compose(_moment(pictures, episode, index))
         yield picture
     if picture is not None:
         yield from [picture] * round(END_S * RATE_HZ)
 
 
-def _moment(view: CapView, episode: Episode, index: int) -> film.Moment:
+def _moment(pictures: CapPictures, episode: Episode, index: int) -> film.Moment:
     scene, past = episode.scenes[index], episode.scenes[: index + 1]
     snapshot = Snapshot.unpack(scene.snapshot_N)
     result, over = episode.result, index == len(episode.scenes) - 1
@@ -52,10 +74,10 @@ def _moment(view: CapView, episode: Episode, index: int) -> film.Moment:
     return film.Moment(
         title=f"TightenCap, seed {result.seed}",
         status=(f"t = {now_s:4.1f} s", scene.status, result.reason if over else ""),
-        scene=view.draw("scene", snapshot),
-        wrist=view.draw("wrist", snapshot),
-        tactile_left=view.draw("tactile_left", snapshot),
-        tactile_right=view.draw("tactile_right", snapshot),
+        scene=pictures.draw("scene", snapshot),
+        wrist=pictures.draw("wrist", snapshot),
+        tactile_left=pictures.draw("tactile_left", snapshot),
+        tactile_right=pictures.draw("tactile_right", snapshot),
         now_s=float(now_s),
         plan=_plan_curves(episode, past),
         torque=film.Curve(
