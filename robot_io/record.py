@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class EpisodeRecord:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 return cls(**{each.name: stored[each.name] for each in fields(cls)})
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             raise FeelforwardError(f"{path} is not an episode record: {error}.") from error
 
 
