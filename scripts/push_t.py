@@ -45,8 +45,10 @@ class PushTStage:
             period_ns=TICK_NS,
             planner=Planner(source, buffer, TICK_NS, constant_delay(0)),
             read_vectors=world.read_vectors,
-        ).run((TIME_LIMIT_TICKS + 1) * TICK_NS, lambda: world.outcome() is not None)
-        said = world.outcome() or {"reason": "stopped"}  # by the gate or the loop
-        scores = {name: float(said[name]) for name in ("max_reward", "coverage") if name in said}
-        steps = world.now_ns // TICK_NS
-        return Episode(EpisodeResult(seed, str(said["reason"]), steps, scores))
+        ).run((TIME_LIMIT_TICKS + 1) * TICK_NS, lambda: world.outcome.over)
+        outcome = world.outcome
+        reason = "stopped"  # by the gate or the loop
+        if outcome.over:
+            reason = "success" if outcome.success else "time_out"
+        scores = {"max_reward": outcome.max_reward, "coverage": outcome.max_coverage}
+        return Episode(EpisodeResult(seed, reason, outcome.ticks, scores))

@@ -41,9 +41,8 @@ class Train:
 
     def run(self) -> None:
         recipe = self._recipe()
-        from policy.train import train
-
         from policy.data import WindowSampler, open_dataset
+        from policy.train import train
 
         datasets = [open_dataset(path) for path in self.data]
         divided = [each.split(HELD_OUT) for each in datasets if each.episode_count >= HELD_OUT]
