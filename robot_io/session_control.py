@@ -106,7 +106,7 @@ class _Episode:
 
     def tick(self, due_ns: int) -> Tick:
         late_ns = self._clock.now_ns() - due_ns
-        self._take_inbox()
+        self._take_inbox(due_ns)
         state = self._arm.read()
         tick = self._loop.tick(due_ns, state)
         self._arm.command(tick.verdict.row_D)
@@ -125,21 +125,21 @@ class _Episode:
             next_ns += skip * period_ns
         return next_ns
 
-    def _take_inbox(self) -> None:
+    def _take_inbox(self, due_ns: int) -> None:
         """Everything that has arrived; garbage is dropped, for a bad sender must not stop us."""
         for _ in range(wire.QUEUE):
             with suppress(wire.WireError):
                 message = wire.receive(self._inbox)
                 if message is None:
                     return
-                self._take(message)
+                self._take(message, due_ns)
 
-    def _take(self, message: wire.Message) -> None:
+    def _take(self, message: wire.Message, due_ns: int) -> None:
         if isinstance(message, wire.Stop):
             self._loop.stop(message.reason)
         elif isinstance(message, ActionChunk) and message.observed_ns >= self._begin_ns:
-            report = self._buffer.splice(message, self._clock.now_ns())
-            if report.accepted:
+            now_ns = max(due_ns, message.observed_ns)  # the tick's own time, as in lockstep
+            if self._buffer.splice(message, now_ns).accepted:
                 wire.send(self._feedback, message)
 
 

@@ -146,7 +146,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from conftest import CONTROL
+from transport_parts import CONTROL
 from robot_io.processes import Factory
 from robot_io.session import Session
 from robot_io.session_spec import SessionSpec
