@@ -163,7 +163,9 @@ with Session(spec) as session:
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_whatever_ends_the_session_no_process_and_no_file_remains(how: signal.Signals) -> None:
     arguments = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as owner:
