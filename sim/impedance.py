@@ -21,6 +21,7 @@ _APPARENT_INERTIA_6 = np.array([14.0, 5.5, 7.0, 0.33, 0.66, 0.076])  # kg, kg·m
 _FILTER_RAD_S = 60.0  # lag of the reference 2 / 60 s
 _POSTURE_NM_PER_RAD = 8.0
 _POSTURE_DAMPING_NMS_PER_RAD = 4.0
+_POSTURE_EVERY = 4  # steps: it is slow, and a quarter of the controller's cost
 _REGULARISATION_66 = 1e-4 * np.eye(6)
 
 
@@ -58,12 +59,14 @@ class CartesianImpedance:
         self._x_ref_3, self._v_ref_3 = np.zeros(3), np.zeros(3)
         self._quat_ref_4, self._w_ref_3 = np.array([1.0, 0, 0, 0]), np.zeros(3)
         self._quat_4, self._rate_3 = np.empty(4), np.empty(3)
+        self._posture_7, self._calls = np.zeros(_J), 0
 
     def anchor(self, data: mujoco.MjData) -> None:
         """Puts the reference where the tool is, at rest."""
         self._x_ref_3[:] = data.site_xpos[self._site]
         mujoco.mju_mat2Quat(self._quat_ref_4, data.site_xmat[self._site])
         self._v_ref_3[:], self._w_ref_3[:] = 0.0, 0.0
+        self._calls = 0
 
     def apply(self, data: mujoco.MjData, pose_7: np.ndarray, dt_s: float) -> None:
         """Sets the torques (N·m) that pull the tool towards `pose_7` (base frame, quat wxyz).
@@ -76,7 +79,10 @@ class CartesianImpedance:
         velocity_7 = data.qvel[:_J]
         tau_7 = jac_67.T @ self._wrench(data, jac_67 @ velocity_7)
         tau_7 += data.qfrc_bias[:_J]
-        tau_7 += self._posture(data, jac_67, velocity_7)
+        if self._calls % _POSTURE_EVERY == 0:
+            self._posture_7 = self._posture(data, jac_67, velocity_7)
+        self._calls += 1
+        tau_7 += self._posture_7
         np.minimum(tau_7, MAX_TORQUE_NM, out=tau_7)
         np.maximum(tau_7, -MAX_TORQUE_NM, out=tau_7)
         data.qfrc_applied[:_J] = tau_7

@@ -17,6 +17,7 @@ from sim.tighten_cap import Outcome
 from sim.view import STREAMS, CapView, add_noise
 from sim.world import CapWorld, Snapshot
 
+PUBLISHED_WITHIN_NS = 4 * NS_PER_MS  # the world publishes every 2 ms
 MAX_CATCH_UP_NS = 40 * NS_PER_MS  # what a stalled world makes up for; the rest of the time is lost
 
 
@@ -94,9 +95,9 @@ class RealtimeCamera:
         if due_ns - now_ns > timeout_s * NS_PER_S:
             self._clock.sleep_until(now_ns + round(timeout_s * NS_PER_S))
             return None
-        self._clock.sleep_until(due_ns)
+        self._clock.sleep_until(due_ns + PUBLISHED_WITHIN_NS)
         self._next_ns = due_ns + period_ns
-        sample = self._reader.latest()
+        sample = self._reader.newest_until(due_ns)
         if sample is None:
             return None
         image = self._view.draw(self.name, Snapshot.unpack(sample.values))

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from scripts.commands.bench import BenchSim
 from scripts.commands.collect import Collect
 from scripts.commands.dataset import ImportZarr, Info
 from scripts.commands.demo import Demo
@@ -26,4 +27,5 @@ COMMANDS: dict[str, type[Command]] = {
     "dataset info": Info,
     "dataset import-zarr": ImportZarr,
     "doctor": Doctor,
+    "bench sim": BenchSim,
 }
