@@ -4,8 +4,8 @@ Model and meshes come from the `franky-sim` wheel (MuJoCo Menagerie's FR3 and Pa
 Apache-2.0). What changes here, and why:
 
 - the position servos go: `sim.impedance` acts through joint torques;
-- the joints' friction and damping go: the real arm's inner torque loop, closed over link-side torque
-  sensors, compensates it, and with it the arm would not feel a screw cap;
+- the joints' friction and damping go: the real arm's inner torque loop, closed over torque
+  sensors behind the gears, compensates them, and with them the arm would not feel a cap;
 - each finger gets one flat rubber pad, so that `sim.tactile` has one surface to read;
 - arm links get low-poly capsules in group 1 for the policy's cameras (the full meshes cost 12 to
   22 ms an image in software rendering); films show the meshes of group 2 instead.
