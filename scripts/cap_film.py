@@ -21,15 +21,16 @@ END_S = 1.5  # the last picture of an episode stays this long
 
 
 def write_film(path: Path, episodes: Sequence[Episode]) -> None:
-    """Writes the episodes one after the other."""
+    """Writes those episodes that kept their scenes, one after the other."""
+    filmed = [episode for episode in episodes if episode.scenes]
     with (
         replacing(path) as temporary,
         CapPictures() as pictures,
         film.FilmWriter(temporary, rate_hz=RATE_HZ) as writer,
         episode_progress() as progress,
     ):
-        bar = progress.add_task("film", total=len(episodes), note="")
-        for episode in episodes:
+        bar = progress.add_task("film", total=len(filmed), note="")
+        for episode in filmed:
             for picture in _pictures(pictures, episode):
                 writer.add(picture)
             progress.advance(bar)

@@ -38,29 +38,20 @@ def evaluate(
     touch: Touch = "felt",
     workers: int = 1,
     robot: Path = SIM_FR3,
-    film: Path | None = None,
-    plot: Path | None = None,
-) -> Report:
-    """Plays each seed; writes the film (of the first episodes) and the timing plot if wanted."""
+    film: bool = False,
+) -> tuple[Report, list[Episode]]:
+    """Plays each seed; with `film` the first episodes keep what a film needs."""
     folder = find_checkpoint(checkpoint)
     config = read_recipe(folder).policy
-    filmed = tuple(seeds[:MAX_FILMED]) if film is not None else ()
+    filmed = tuple(seeds[:MAX_FILMED]) if film else ()
     if mode == "realtime":
         playing = _in_real_time(task, folder, config, load_robot(robot), seeds)
     else:
         maker = _lockstep_maker(task, folder, config, load_robot(robot), touch, filmed)
         playing = play_seeds(maker, seeds, workers=min(workers, len(seeds)))
     episodes = _watch(playing, total=len(seeds), filmed=filmed)
-    if film is not None:
-        from scripts.cap_film import write_film
-
-        write_film(film, [episode for episode in episodes if episode.scenes])
     outcomes = [episode.outcome for episode in episodes if episode.outcome is not None]
-    if plot is not None:
-        from scripts.plots import plot_timing
-
-        plot_timing(plot, outcomes)
-    return Report(
+    report = Report(
         checkpoint=checkpoint,
         task=task,
         mode=mode,
@@ -68,6 +59,7 @@ def evaluate(
         results=[episode.result for episode in episodes],
         timing=timing_of(outcomes) if outcomes else None,
     )
+    return report, episodes
 
 
 def _watch(playing: Iterator[Episode], *, total: int, filmed: Sequence[int]) -> list[Episode]:

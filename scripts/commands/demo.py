@@ -31,19 +31,22 @@ class Demo:
             raise FeelforwardError(f"--episodes {self.episodes}, allowed: 1 or more.")
         from rich.console import Console
 
+        from scripts.cap_film import write_film
         from scripts.evaluation import evaluate
+        from scripts.plots import plot_timing
 
-        film, plot, table = (self.out / name for name in ("film.mp4", "timing.png", "report.json"))
-        report = evaluate(
+        report, episodes = evaluate(
             checkpoint=self.checkpoint,
             task="TightenCap",
             seeds=range(self.seed, self.seed + self.episodes),
             mode="realtime",
-            film=film,
-            plot=plot,
+            film=True,
         )
-        report.save(table)
         Console().print(report.table())
+        film, plot, json = (self.out / name for name in ("film.mp4", "timing.png", "report.json"))
+        report.save(json)
+        plot_timing(plot, [each.outcome for each in episodes if each.outcome is not None])
+        write_film(film, episodes)
         print(f"Film:        {film.resolve()}")
         print(f"Timing plot: {plot.resolve()}")
-        print(f"Report:      {table.resolve()}")
+        print(f"Report:      {json.resolve()}")

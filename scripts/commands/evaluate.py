@@ -56,18 +56,21 @@ class Evaluate:
 
         from scripts.evaluation import evaluate
 
-        report = evaluate(
+        report, episodes = evaluate(
             checkpoint=self.checkpoint,
             task=self.task,
             seeds=range(self.seed, self.seed + self.episodes),
             mode=self.mode,
             touch=self.touch,
             workers=self.workers,
-            film=self.film,
+            film=self.film is not None,
         )
         Console().print(report.table())
         if self.json is not None:
             report.save(self.json)
             print(f"Report: {self.json}")
         if self.film is not None:
+            from scripts.cap_film import write_film
+
+            write_film(self.film, episodes)
             print(f"Film:   {self.film}")

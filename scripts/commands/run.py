@@ -30,7 +30,7 @@ class Run:
 
         from scripts.evaluation import evaluate
 
-        report = evaluate(
+        report, _ = evaluate(
             checkpoint=self.checkpoint,
             task="TightenCap",
             seeds=range(self.seed, self.seed + self.episodes),
