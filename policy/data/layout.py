@@ -148,7 +148,14 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:
-    replace_file(path, lambda partial: pq.write_table(table, partial))
+    """As `replace_file`, and a power cut after it returns loses nothing either."""
+
+    def write(partial: Path) -> None:
+        pq.write_table(table, partial)
+        _sync(partial)
+
+    replace_file(path, write)
+    _sync(path.parent)
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -156,13 +163,11 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     write(partial)
-    _sync(partial)
     partial.replace(path)
-    _sync(path.parent)
 
 
 def _sync(path: Path) -> None:
-    """Waits until `path` is on the disk: a power cut after this loses nothing."""
+    """Waits until `path` is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

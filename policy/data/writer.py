@@ -96,8 +96,9 @@ class LeRobotWriter:
         chunk, file = self._next_file()
         path = layout.DATA_PATH.format(chunk_index=chunk, file_index=file)
         layout.write_parquet(self._directory / path, _data_table(columns, features))
+        if tasks != self._tasks:
+            layout.write_parquet(self._directory / layout.TASKS, layout.tasks_table(tasks))
         self._features, self._tasks = features, tasks
-        layout.write_parquet(self._directory / layout.TASKS, layout.tasks_table(tasks))
         if self._index is None:
             self._write_info()
         layout.write_parquet(self._directory / layout.INDEX, index)
@@ -202,7 +203,8 @@ class LeRobotWriter:
         if self._index is None:
             return new
         try:
-            return pa.concat_tables([self._index, new], promote_options="default")
+            both = pa.concat_tables([self._index, new], promote_options="default")
+            return both.combine_chunks()  # a thousand small pieces would cost 20 times as much
         except pa.ArrowException as error:
             raise FeelforwardError(
                 f"The episode's facts {dict(facts)} do not fit {self._directory}: {error}."
