@@ -148,6 +148,8 @@ def draw_graph(
         shown = (curve.time_s_N >= window_s[0]) & (curve.time_s_N <= window_s[1])
         points = at(curve.time_s_N[shown], curve.value_N[shown])
         cv2.polylines(image, [points], False, curve.colour, 2, cv2.LINE_AA)
+        for point in points[curve.time_s_N[shown] > now_s]:  # what lies ahead: one dot per row
+            cv2.circle(image, point.tolist(), 3, curve.colour, cv2.FILLED, cv2.LINE_AA)
     _text(image, title, (12, 22), scale=0.45)
     label_x = 12 + 9 * len(title)
     for curve in curves:

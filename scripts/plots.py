@@ -42,4 +42,4 @@ def _joined(values_ns: Sequence[np.ndarray]) -> np.ndarray:
 
 def _title(name: str, values_ms: np.ndarray) -> str:
     p50, p99 = np.percentile(values_ms, [50, 99])
-    return f"{name}: p50 {p50:.2f}, p99 {p99:.2f}, max {values_ms.max():.2f} ms"
+    return f"{name} (ms): p50 {p50:.3g}, p99 {p99:.3g}, max {values_ms.max():.3g}"
