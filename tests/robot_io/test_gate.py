@@ -117,6 +117,17 @@ def test_a_motion_towards_a_wall_brakes_before_the_wall():
     assert np.linalg.norm(steps_N3, axis=1).max() <= limit * (1 + 1e-5)
 
 
+@pytest.mark.parametrize(("asked_m", "given_m"), [(1.0, LIM.max_width_m), (-1.0, 0.0)])
+def test_the_gripper_opens_and_closes_no_further_and_no_faster_than_it_can(asked_m, given_m):
+    run, asked_D = Run(), HOME.copy()
+    asked_D[7] = asked_m
+    for _ in range(60):
+        verdict = run.check(asked_D)
+    assert Reason.WIDTH in verdict.reasons and verdict.row_D[7] == given_m
+    step_m = LIM.max_width_speed_m_per_s * DT_S
+    assert np.abs(np.diff(run.path(7))).max() == pytest.approx(step_m)
+
+
 def test_a_blocked_arm_is_pushed_with_no_more_than_the_force_allowed():
     """A rate-limited command walked away from a blocked arm: 250 N with all checks green."""
     run = Run()
