@@ -57,7 +57,8 @@ class TactileEncoder(nn.Module):
     def calibrate(self, reference_HWC: Tensor, typical_BTHWC: Tensor) -> None:
         """Sets the untouched image, and the gain from images of typical use; both in [0, 1]."""
         self.reference_HWC.copy_(reference_HWC)
-        deviation = (typical_BTHWC - self.reference_HWC).square().mean().sqrt()
+        touched = typical_BTHWC.to(self.reference_HWC.device)
+        deviation = (touched - self.reference_HWC).square().mean().sqrt()
         self.gain.copy_(1 / deviation.clamp_min(1 / 255))
 
     def forward(self, image_BTHWC: Tensor) -> Tensor:

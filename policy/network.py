@@ -23,6 +23,7 @@ class PolicyNetwork(nn.Module):
         config: PolicyConfig,
         *,
         feature_size: int,
+        newest_size: int,
         action_size: int,
         image_sizes: Mapping[str, tuple[int, int, int]],
     ) -> None:
@@ -40,17 +41,22 @@ class PolicyNetwork(nn.Module):
             config.network, horizon=config.horizon, action_size=action_size
         )
         modulation = self.denoiser.modulation
-        self.join = nn.Linear(embedding + IMAGE_EMBEDDING * len(config.images), embedding)
+        seen = IMAGE_EMBEDDING * len(config.images)
+        self.join = nn.Linear(embedding + seen, embedding)
+        self.glance = Glance(seen + newest_size, (config.horizon, action_size))
         self.observation_modulation = nn.Linear(embedding, modulation)
         self.time_modulation = TimeModulation(modulation)
 
-    def condition(self, feature_BF: Tensor, image: Mapping[str, Tensor]) -> Tensor:
-        """The observation's share of the modulation, (B, M); `image` is (B, T, H, W, C) each."""
-        parts = [self.features(feature_BF)]
-        parts += [encoder(image[name]) for name, encoder in self.encoders.items()]
-        return self.observation_modulation(
-            functional.silu(self.join(functional.silu(torch.cat(parts, -1))))
-        )
+    def see(self, image: Mapping[str, Tensor]) -> Tensor:
+        """Embeddings of all images side by side, (B, E); `image` is (B, T, H, W, C) each."""
+        parts = [encoder(image[name]) for name, encoder in self.encoders.items()]
+        return torch.cat(parts, -1) if parts else torch.empty(0)
+
+    def condition(self, feature_BF: Tensor, seen_BE: Tensor) -> Tensor:
+        """The observation's share of the modulation, (B, M)."""
+        known = self.features(feature_BF)
+        parts = torch.cat([known, seen_BE], -1) if self.encoders else known
+        return self.observation_modulation(functional.silu(self.join(functional.silu(parts))))
 
     def velocity(self, x_BHA: Tensor, t_B: Tensor, condition_BM: Tensor) -> Tensor:
         """dx/dt at flow time t."""
@@ -62,6 +68,29 @@ class PolicyNetwork(nn.Module):
             for name, encoder in self.encoders.items()
             if isinstance(encoder, TactileEncoder)
         }
+
+
+class Glance(nn.Module):
+    """Tells the chunk from the images and the newest measurement alone; used in training only.
+
+    Where the arm is going can mostly be told from how it moved, so a denoiser learns that first
+    and looks last. This regression gives the encoders a gradient of their own, free of noise.
+    """
+
+    def __init__(self, size: int, chunk: tuple[int, int], *, hidden: int = 256) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(size, hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, chunk[0] * chunk[1]),
+            nn.Unflatten(-1, chunk),
+        )
+
+    def forward(self, seen_BE: Tensor, newest_BN: Tensor) -> Tensor:
+        """(B, H, A), normalised."""
+        return self.layers(torch.cat([seen_BE, newest_BN], -1))
 
 
 def _encoder(stream: ImageStream, size: tuple[int, int, int]) -> nn.Module:

@@ -1,5 +1,6 @@
 """Files that are either the old one or the whole new one, never half of it."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,17 +13,20 @@ from robot_io.errors import FeelforwardError
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes beside `path`, then puts it in place at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Writes beside `path`, then puts it in place at once. Raises FeelforwardError on failure."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with fresh.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
+    except OSError as error:
+        raise FeelforwardError(f"{path} cannot be written: {error.strerror}.") from error
     finally:
-        fresh.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
 
 
 def write_text(path: Path, content: str) -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import rich.console
 import rich.progress
 import torch
 from torch.utils.tensorboard import SummaryWriter
@@ -58,7 +59,8 @@ def train(
     when `out_dir` is in use, or when the loss is no longer finite.
     """
     run = _Run(recipe, sampler, Path(out_dir), validation=validation, command=command)
-    run.begin(resume=resume)
+    with rich.console.Console(quiet=not progress).status("Looking at the data"):
+        run.begin(resume=resume)
     last_step = min(
         recipe.train.steps, until_step if until_step is not None else recipe.train.steps
     )

@@ -1,6 +1,8 @@
 """A checkpoint gives the same plans wherever it goes, and a broken one a sentence."""
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -178,10 +180,10 @@ def test_an_interrupted_save_leaves_the_old_file(
     before = (checkpoint / "card.md").read_text()
 
     def full_disk(*_: object) -> None:
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("policy.storage.os.fsync", full_disk)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(FeelforwardError, match=r"card.md cannot be written: No space left"):
         append_to_card(checkpoint, "Measured", "x")
     assert (checkpoint / "card.md").read_text() == before
     assert {path.name for path in checkpoint.iterdir()} == {

@@ -23,6 +23,7 @@ def few_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "CALIBRATION_WINDOWS", 16)
 
 
+@pytest.mark.timeout(300)  # a few seconds on an idle core
 @pytest.mark.parametrize(("kind", "steps"), [("unet", 200), ("mlp", 500)])
 def test_two_ways_are_learnt_and_not_blurred_into_one(
     tmp_path: Path, kind: str, steps: int
@@ -43,11 +44,11 @@ def test_a_resumed_training_has_the_losses_of_an_uninterrupted_one(
     tmp_path: Path, images: bool
 ) -> None:
     config = tool_config(images=images)
-    train_config = TrainConfig(steps=9, warmup_steps=2, checkpoint_every=4, log_every=2)
+    train_config = TrainConfig(steps=5, warmup_steps=2, checkpoint_every=2, log_every=2)
     recipe = Recipe(policy=config, train=train_config)
-    sampler = ToolSampler(config, batch_size=4)
+    sampler = ToolSampler(config, batch_size=2)
     whole = train(recipe, sampler, tmp_path / "whole", progress=False)
-    first = train(recipe, sampler, tmp_path / "parts", until_step=5, progress=False)
+    first = train(recipe, sampler, tmp_path / "parts", until_step=3, progress=False)
     rest = train(recipe, sampler, tmp_path / "parts", resume=True, progress=False)
     assert first.losses + rest.losses == whole.losses
     weights = [
@@ -65,7 +66,7 @@ def test_a_killed_training_goes_on_from_its_last_save(tmp_path: Path) -> None:
                 raise KeyboardInterrupt
             return super().sample(step)
 
-    recipe = fork_recipe(steps=40, checkpoint_every=10)
+    recipe = fork_recipe(kind="mlp", steps=40, checkpoint_every=10)
     whole = train(recipe, ForkSampler(), tmp_path / "whole", progress=False)
     with pytest.raises(KeyboardInterrupt):
         train(recipe, Dying(), tmp_path / "parts", progress=False)
