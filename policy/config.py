@@ -98,10 +98,9 @@ class TrainConfig(_Frozen):
     weight_decay: float = Field(default=1e-4, ge=0, le=1)
     gradient_clip: float = Field(default=1.0, gt=0)  # largest norm of a step's gradient
     ema_power: float = Field(default=0.75, gt=0, le=1)  # decay = 1 - (1 + step) ** -power
-    # Two helps for the eyes, which else learn last: a head that must tell the chunk at a glance,
-    # and how often an example's histories hide what moved.
-    glance_weight: float = Field(default=0.5, ge=0, le=10)
-    history_dropout: float = Field(default=0.3, ge=0, le=1)
+    # Two helps for the eyes, which otherwise learn last (see `policy.objective`).
+    glance_weight: float = Field(default=0.5, ge=0, le=10)  # of the regression from images
+    history_dropout: float = Field(default=0.0, ge=0, le=1)  # share of examples without a past
     shift_px: int = Field(default=4, ge=0, le=32)  # cameras: random shift up to
     colour_jitter: float = Field(default=0.15, ge=0, le=1)  # cameras: random gain and offset up to
     bf16: bool = False  # faster only where the processor has bf16

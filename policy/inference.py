@@ -91,7 +91,7 @@ class DiffusionPolicy:
     def _condition(self, streams: Mapping[str, Tensor], images: Mapping[str, Tensor]) -> Tensor:
         feature_BF = self._statistics.observation.normalize(self._features.observation(streams))
         scaled = {name: scale_image(image) for name, image in images.items()}
-        return self._network.condition(feature_BF, scaled)
+        return self._network.condition(feature_BF, self._network.see(scaled))
 
     def _denoise(self, condition_BM: Tensor) -> Tensor:
         action_size = self._statistics.action.offset.shape[-1]

@@ -23,7 +23,6 @@ class PolicyNetwork(nn.Module):
         config: PolicyConfig,
         *,
         feature_size: int,
-        newest_size: int,
         action_size: int,
         image_sizes: Mapping[str, tuple[int, int, int]],
     ) -> None:
@@ -43,7 +42,9 @@ class PolicyNetwork(nn.Module):
         modulation = self.denoiser.modulation
         seen = IMAGE_EMBEDDING * len(config.images)
         self.join = nn.Linear(embedding + seen, embedding)
-        self.glance = Glance(seen + newest_size, (config.horizon, action_size))
+        self.glance = (
+            Glance(feature_size + seen, (config.horizon, action_size)) if config.images else None
+        )
         self.observation_modulation = nn.Linear(embedding, modulation)
         self.time_modulation = TimeModulation(modulation)
 
@@ -54,8 +55,9 @@ class PolicyNetwork(nn.Module):
 
     def condition(self, feature_BF: Tensor, seen_BE: Tensor) -> Tensor:
         """The observation's share of the modulation, (B, M)."""
-        known = self.features(feature_BF)
-        parts = torch.cat([known, seen_BE], -1) if self.encoders else known
+        parts = self.features(feature_BF)
+        if self.encoders:
+            parts = torch.cat([parts, seen_BE], -1)
         return self.observation_modulation(functional.silu(self.join(functional.silu(parts))))
 
     def velocity(self, x_BHA: Tensor, t_B: Tensor, condition_BM: Tensor) -> Tensor:
@@ -71,10 +73,10 @@ class PolicyNetwork(nn.Module):
 
 
 class Glance(nn.Module):
-    """Tells the chunk from the images and the newest measurement alone; used in training only.
+    """Regresses the chunk from the images and an observation without a past; for training only.
 
     Where the arm is going can mostly be told from how it moved, so a denoiser learns that first
-    and looks last. This regression gives the encoders a gradient of their own, free of noise.
+    and looks last. This head gives the encoders a gradient of their own, free of noise.
     """
 
     def __init__(self, size: int, chunk: tuple[int, int], *, hidden: int = 256) -> None:
@@ -88,9 +90,9 @@ class Glance(nn.Module):
             nn.Unflatten(-1, chunk),
         )
 
-    def forward(self, seen_BE: Tensor, newest_BN: Tensor) -> Tensor:
+    def forward(self, feature_BF: Tensor, seen_BE: Tensor) -> Tensor:
         """(B, H, A), normalised."""
-        return self.layers(torch.cat([seen_BE, newest_BN], -1))
+        return self.layers(torch.cat([feature_BF, seen_BE], -1))
 
 
 def _encoder(stream: ImageStream, size: tuple[int, int, int]) -> nn.Module:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Generator, Tensor
+from torch.nn import functional
 
 from policy.augment import colour_jitter, random_shift
 from policy.config import Recipe
@@ -22,7 +23,13 @@ PATH = CondOT()
 
 @dataclass(frozen=True)
 class Objective:
-    """Conditional flow matching on normalised chunks."""
+    """Conditional flow matching on normalised chunks, and two helps for the encoders of images.
+
+    What moved tells most of what comes, so a network that sees its own past learns to go on as
+    before and looks last (de Haan et al. 2019, "Causal confusion in imitation learning"). Hence
+    `history_dropout` hides the past of some examples, and `glance_weight` adds a regression of
+    the chunk from the images and the newest step alone.
+    """
 
     recipe: Recipe
     features: Features
@@ -32,29 +39,41 @@ class Objective:
     def loss(
         self, network: PolicyNetwork, batch: Batch, *, draw: tuple[int, int], augment: bool
     ) -> Tensor:
-        """`draw` keys the noise, the flow times and the augmentation."""
+        """`draw` keys the noise, the flow times, the augmentation and what is hidden."""
+        train = self.recipe.train
         generator = keyed_generator(*draw)
-        feature_BF, action_BHA = self._numbers(batch)
+        feature_BF, still_BF, action_BHA = self._numbers(batch)
         images = self._images(batch, augment=augment, generator=generator)
         noise_BHA = torch.randn(action_BHA.shape, generator=generator).to(self.device)
         t_B = torch.rand(len(action_BHA), generator=generator).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.train.bf16):
-            condition_BM = network.condition(feature_BF, images)
-            return flow_matching_loss(
+        if augment and train.history_dropout:
+            hidden_B1 = torch.rand(len(t_B), 1, generator=generator) < train.history_dropout
+            feature_BF = torch.where(hidden_B1.to(self.device), still_BF, feature_BF)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=train.bf16):
+            seen_BE = network.see(images)
+            condition_BM = network.condition(feature_BF, seen_BE)
+            loss = flow_matching_loss(
                 lambda x, t: network.velocity(x, t, condition_BM),
                 action_BHA,
                 noise_BHA,
                 t_B,
                 path=PATH,
             )
+            if augment and network.glance is not None and train.glance_weight:
+                guess_BHA = network.glance(still_BF, seen_BE)
+                loss = loss + train.glance_weight * functional.mse_loss(guess_BHA, action_BHA)
+        return loss
 
-    def _numbers(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Normalised observation (B, F) and action (B, H, A)."""
+    def _numbers(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Normalised observation (B, F), the same without a past, and action (B, H, A)."""
         streams = as_streams(batch.vectors)
+        still = {name: x[:, -1:].expand_as(x) for name, x in streams.items()}
         rows_BHD = torch.from_numpy(np.asarray(batch.action_BHD, np.float64))
-        feature = self.statistics.observation.normalize(self.features.observation(streams))
+        scale = self.statistics.observation.normalize
+        feature = scale(self.features.observation(streams))
+        still_feature = scale(self.features.observation(still))
         action = self.statistics.action.normalize(self.features.encode(streams, rows_BHD))
-        return feature.to(self.device), action.to(self.device)
+        return feature.to(self.device), still_feature.to(self.device), action.to(self.device)
 
     def _images(self, batch: Batch, *, augment: bool, generator: Generator) -> dict[str, Tensor]:
         train = self.recipe.train

@@ -47,7 +47,7 @@ def test_the_whole_network_learns_in_all_its_parts(horizon: int) -> None:
     images = {s.name: torch.rand(2, s.history, *sizes[s.name]) for s in config.images}
     x_BHA = torch.randn(2, horizon, 10)
     for _ in range(2):  # the first convolutions wake up after one step, behind zero weights
-        condition_BM = network.condition(torch.randn(2, 20), images)
+        condition_BM = network.condition(torch.randn(2, 20), network.see(images))
         network.velocity(x_BHA, torch.rand(2), condition_BM).square().mean().backward()
         with torch.no_grad():
             for parameter in network.parameters():
