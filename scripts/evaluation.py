@@ -11,6 +11,7 @@ from robot_io.errors import FeelforwardError
 from robot_io.session_timing import timing_of
 from scripts.checkpoints import find_checkpoint
 from scripts.episode import Episode, Player
+from scripts.graphics import need_rendering
 from scripts.policies import (
     Touch,
     TouchListener,
@@ -80,6 +81,7 @@ def _in_real_time(
 ) -> Iterator[Episode]:
     if task != CAP:
         raise FeelforwardError(f"--mode realtime has no {task}, allowed: {CAP}.")
+    need_rendering()
     from scripts import cap
     from scripts.live import LiveStage, session_spec
 
@@ -101,6 +103,7 @@ def _lockstep_maker(
     if touch != "felt" and not tactile_streams(config):
         raise FeelforwardError(f"--touch {touch}: this checkpoint does not feel at all.")
     if task == CAP:
+        need_rendering()
         from scripts import cap
 
         check_streams(config, task=task, streams=(*cap.VECTORS, *cap.IMAGES))

@@ -31,6 +31,9 @@ class Collect:
     def run(self) -> None:
         from rich.console import Console
 
+        from scripts.graphics import need_rendering
+
+        need_rendering()
         from scripts.collection import collect
 
         saved, played = collect(
