@@ -1,0 +1,40 @@
+"""The first hour of a newcomer, in small: collect, go on, look, train, evaluate."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from policy.data import open_dataset
+from scripts.cli import main
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def demonstrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("data") / "tighten_cap"
+    for episodes in ("2", "3"):
+        main(["collect", "--episodes", episodes, "--out", str(out), "--workers", "2"])
+    return out
+
+
+def test_collecting_goes_on_where_it_ended(demonstrations: Path) -> None:
+    dataset = open_dataset(demonstrations)
+    assert dataset.extra("seed") == [0, 1, 2]
+    assert dataset.extra("success") == [True, True, True]
+
+
+def test_a_policy_comes_out_of_demonstrations_and_can_be_evaluated(
+    demonstrations: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(tmp_path / "run")
+    main(["train", "--data", str(demonstrations), "--out", run, "--steps", "10"])
+    reports = []
+    for name in ("once", "again"):
+        report = tmp_path / f"{name}.json"
+        main(["evaluate", "--checkpoint", run, "--episodes", "1", "--json", str(report)])
+        reports.append(json.loads(report.read_text()))
+    assert "TightenCap" in capsys.readouterr().out
+    assert reports[0]["episodes"] == 1
+    assert reports[0]["results"] == reports[1]["results"], "lockstep repeats itself"
