@@ -47,8 +47,12 @@ def test_the_whole_network_learns_in_all_its_parts(horizon: int) -> None:
     images = {s.name: torch.rand(2, s.history, *sizes[s.name]) for s in config.images}
     x_BHA = torch.randn(2, horizon, 10)
     for _ in range(2):  # the first convolutions wake up after one step, behind zero weights
-        condition_BM = network.condition(torch.randn(2, 20), network.see(images))
-        network.velocity(x_BHA, torch.rand(2), condition_BM).square().mean().backward()
+        feature_BF, seen_BE = torch.randn(2, 20), network.see(images)
+        condition_BM = network.condition(feature_BF, seen_BE)
+        velocity_BHA = network.velocity(x_BHA, torch.rand(2), condition_BM)
+        assert network.glance is not None
+        guess_BHA = network.glance(feature_BF, seen_BE)
+        (velocity_BHA.square().mean() + guess_BHA.square().mean()).backward()
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter -= 0.1 * parameter.grad
