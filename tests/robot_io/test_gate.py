@@ -101,20 +101,25 @@ def test_a_stream_that_was_cut_short_is_caught_up_with_and_then_followed_without
     assert verdict.kind is ACCEPTED
 
 
-def test_a_motion_towards_a_wall_brakes_before_the_wall():
-    run = Run()
-    speed = 0.9 * LIM.max_speed_m_per_s
-    for k in range(200):
-        ramp_s = k * DT_S
-        reach_m = min(0.5 * 2.5 * ramp_s**2, speed * ramp_s)
-        run.check(moved(by_m=(reach_m, reach_m, 0)))
-    for column in (0, 1):
-        way = np.concatenate([[HOME[column]] * 2, run.path(column)])
-        assert way.max() == pytest.approx(LIM.workspace_high_m[column], abs=1e-9)
-        assert way.max() <= LIM.workspace_high_m[column]
-    steps_N3 = np.diff(np.array(run.sent)[:, :3], 2, axis=0)
-    limit = LIM.max_accel_m_per_s2 * DT_S**2
-    assert np.linalg.norm(steps_N3, axis=1).max() <= limit * (1 + 1e-5)
+def test_a_target_that_jumps_about_is_not_made_worse():
+    run, noise_m = Run(), np.random.default_rng(0).normal(0, 0.01, 400)
+    for jump_m in noise_m:
+        run.check(moved(by_m=(jump_m, 0, 0)))
+    assert run.path(0).std() < noise_m.std()
+
+
+def test_a_legal_motion_towards_a_corner_brakes_before_both_walls():
+    """Without braking ahead the last tick before the wall would be as fast as the first."""
+    run, corner_m = Run(), np.array([0.25, 0.30, 0.0])
+    for k in range(250):
+        time_s = k * DT_S  # 2 m/s² up to 0.4 m/s
+        along_m = time_s**2 if time_s < 0.2 else 0.04 + 0.4 * (time_s - 0.2)
+        run.check(moved(by_m=corner_m / np.linalg.norm(corner_m) * along_m))
+    path_N3 = np.array([HOME[:3], HOME[:3], *np.array(run.sent)[:, :3]])
+    assert np.allclose(path_N3[-1, :2], LIM.workspace_high_m[:2], rtol=0, atol=1e-9)
+    assert np.all(path_N3 <= LIM.workspace_high_m)
+    accel_N = np.linalg.norm(np.diff(path_N3, 2, axis=0), axis=1) / DT_S**2
+    assert accel_N.max() <= LIM.max_accel_m_per_s2 * (1 + 1e-5)
 
 
 @pytest.mark.parametrize(("asked_m", "given_m"), [(1.0, LIM.max_width_m), (-1.0, 0.0)])

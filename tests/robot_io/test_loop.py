@@ -132,6 +132,15 @@ def test_a_new_plan_during_slow_down_or_hold_is_taken_up_smoothly(gap_s):
     assert_smooth(bench.sent)
 
 
+def test_each_gap_is_slowed_down_from_where_it_begins():
+    bench = Bench()
+    for _ in range(2):
+        bench.splice(smooth_plan(12, begin_s=bench.now_ns / NS_PER_S))
+        bench.run(1.5)
+    assert bench.rungs() == [Rung.PLAN, Rung.SLOW_DOWN, Rung.HOLD] * 2
+    assert_smooth(bench.sent)
+
+
 def test_splices_leave_no_jerk_for_the_gate_to_clip():
     bench = Bench()
     for _ in range(20):
@@ -196,6 +205,13 @@ def test_an_arm_that_measures_garbage_is_held_and_then_stopped():
     assert bench.run(0.2).verdict.reasons == (Reason.STATE_UNUSABLE,)
     assert bench.run(1.5).rung is Rung.STOPPED
     assert np.isfinite(bench.sent).all()
+
+
+def test_an_arm_that_measures_garbage_stops_also_before_the_first_plan():
+    bench = Bench()
+    bench.run(0.1)
+    bench.measured = np.full(8, np.nan)
+    assert bench.run(2.0).rung is Rung.STOPPED
 
 
 def test_an_arm_that_cannot_be_measured_is_not_armed():

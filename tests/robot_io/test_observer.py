@@ -116,6 +116,16 @@ def test_a_frozen_camera_brings_no_new_observation():
         assert seen.observe() is None
 
 
+def test_a_frame_that_comes_out_of_order_does_not_turn_time_back():
+    seen = observer(wrist=2)
+    feed_arm(seen, 300)
+    for value, exposed_ms in enumerate((100, 200, 120)):
+        seen.add_frame(frame("wrist", exposed_ms, value))
+    observation = seen.observe()
+    assert observation is not None and observation.observed_ns == 200 * MS
+    assert observation.images["wrist"][:, 0, 0, 0].tolist() == [0, 1]
+
+
 def test_a_frozen_arm_brings_no_new_observation():
     seen = observer(wrist=1)
     feed_arm(seen, 100)
