@@ -32,9 +32,11 @@ class BenchSim:
 
     def run(self) -> None:
         from scripts.files import check_writable, replacing
+        from scripts.graphics import need_rendering
         from scripts.report import machine
 
         check_writable(self.json)
+        need_rendering()
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         ratios = _times_real_time(range(self.seed, self.seed + self.episodes))
         figures = {
