@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from control_toys import HOME, STEP_NS, moved, same, smooth_plan
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robot_io import so3
@@ -26,6 +26,7 @@ number = st.floats(-3, 3)
 rotvec = st.tuples(number, number, number).map(np.array)
 
 
+@settings(deadline=None, max_examples=50)
 @given(rotvec)
 def test_a_rotation_survives_every_way_of_writing_it(rotvec_3):
     quat_4 = quat_from_rotvec(rotvec_3)
@@ -34,6 +35,7 @@ def test_a_rotation_survives_every_way_of_writing_it(rotvec_3):
     assert quat_distance_rad(quat_4, -quat_4) < 1e-7
 
 
+@settings(deadline=None, max_examples=50)
 @given(rotvec, rotvec)
 def test_products_of_quaternions_are_products_of_matrices(a_3, b_3):
     a_4, b_4 = quat_from_rotvec(a_3), quat_from_rotvec(b_3)
@@ -42,6 +44,7 @@ def test_products_of_quaternions_are_products_of_matrices(a_3, b_3):
     assert np.allclose(rotate(a_4, b_3), matrix_from_quat(a_4) @ b_3, atol=1e-9)
 
 
+@settings(deadline=None, max_examples=50)
 @given(rotvec, rotvec)
 def test_single_rotations_in_floats_agree_with_arrays(a_3, b_3):
     a, b = so3.exponential(tuple(a_3)), so3.exponential(tuple(b_3))
