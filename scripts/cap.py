@@ -41,7 +41,9 @@ class CapStage:
         self._cap = LockstepCap(timing)
         self._cap.__enter__()
 
-    def show(self, seed: int) -> tuple[EpisodeResult, list[Observation]]:
+    def show(
+        self, seed: int, *, corrective: bool = False
+    ) -> tuple[EpisodeResult, list[Observation]]:
         """The expert plays; returns what a policy would have observed, row by row."""
         self._cap.reset(seed)
         observer = self._observer(dict.fromkeys((*VECTORS, *IMAGES), 1))
@@ -52,7 +54,8 @@ class CapStage:
             if observation is not None:
                 seen.append(observation)
 
-        self._run(CapExpert(self._cap.world), observer, planner=None, on_tick=look)
+        expert = CapExpert(self._cap.world, corrective=corrective)
+        self._run(expert, observer, planner=None, on_tick=look)
         return self._result(seed), seen
 
     def play(

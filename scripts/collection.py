@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ ROWS_PER_S = 10.0
 
 
 def collect(
-    out: Path, *, task: str, episodes: int, first_seed: int, workers: int
+    out: Path, *, task: str, episodes: int, first_seed: int, workers: int, corrective: bool = False
 ) -> tuple[int, int]:
     """Fills the data set up to `episodes`; returns how many were saved and played now."""
     if task != cap.NAME:
@@ -28,13 +29,14 @@ def collect(
     if episodes < 1:
         raise FeelforwardError(f"--episodes {episodes}, allowed: 1 or more.")
     writer = LeRobotWriter(out, fps=ROWS_PER_S, robot_type="sim_fr3")
+    make_player = partial(make_expert, corrective=corrective)
     there, played = writer.total_episodes, 0
     seeds = itertools.count(_next_seed(out, first_seed) if there else first_seed)
     with episode_progress() as progress:
         bar = progress.add_task("demonstrations", total=episodes, completed=there, note="")
         if there >= episodes:
             return 0, 0
-        for result, observations in play_seeds(make_expert, seeds, workers=workers):
+        for result, observations in play_seeds(make_player, seeds, workers=workers):
             played += 1
             if result.success:
                 save(writer, result, observations)
@@ -47,9 +49,9 @@ def collect(
     return writer.total_episodes - there, played
 
 
-def make_expert() -> Callable[[int], Demonstration]:
+def make_expert(*, corrective: bool) -> Callable[[int], Demonstration]:
     """The player of a worker process."""
-    return cap.CapStage(load_robot()).show
+    return partial(cap.CapStage(load_robot()).show, corrective=corrective)
 
 
 def save(writer: LeRobotWriter, result: EpisodeResult, observations: Sequence[Observation]) -> None:

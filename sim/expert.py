@@ -5,7 +5,8 @@ person who does not do it twice the same way.
                                               +---- tight --> let go -> retreat
 
 Speeds, approach, grip yaw and strokes vary with the seed. Often it aims beside the cap first and
-corrects on the way, so that a policy sees how to come back from an error.
+corrects on the way, so that a policy sees how to come back from an error. In its corrective manner
+it errs further and lower, and sometimes closes the hand on nothing first.
 """
 
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ class Manner:
 
     pace: float  # 1 is usual
     hover_m: float
+    misses: bool  # closes the hand where it aimed first, above and beside the cap
     aim_error_xy_m: tuple[float, float]
     grip_error_xyz_m: tuple[float, float, float]
     grip_yaw_rad: float  # where a stroke begins
@@ -39,12 +41,13 @@ class Manner:
     retreat_m: float
 
     @staticmethod
-    def sample(rng: np.random.Generator) -> "Manner":
-        wild = rng.random() < 0.5
+    def sample(rng: np.random.Generator, *, corrective: bool = False) -> "Manner":
+        wild = corrective or rng.random() < 0.5
         aim = rng.normal(0.0, 0.016 if wild else 0.003, 2)
         return Manner(
             pace=rng.uniform(0.85, 1.2),
-            hover_m=rng.uniform(0.045, 0.08),
+            hover_m=rng.uniform(0.026, 0.05) if corrective else rng.uniform(0.045, 0.08),
+            misses=corrective and bool(rng.random() < 0.3),
             aim_error_xy_m=(float(aim[0]), float(aim[1])),
             grip_error_xyz_m=tuple(rng.uniform(-0.002, 0.002, 3).tolist()),
             grip_yaw_rad=rng.uniform(0.75, 1.05),
@@ -72,10 +75,10 @@ class _Target:
 class CapExpert:
     """A command source (`robot_io.loop.CommandSource`) with a view into the world."""
 
-    def __init__(self, world: CapWorld, *, manner: Manner | None = None) -> None:
+    def __init__(self, world: CapWorld, *, corrective: bool = False) -> None:
         rng = np.random.default_rng([world.seed, 100])
         self._world = world
-        self._manner = manner if manner is not None else Manner.sample(rng)
+        self._manner = Manner.sample(rng, corrective=corrective)
         row_8 = world.state().row_D
         self._at = _Target(row_8[:3].copy(), world.layout.start_yaw_rad, float(row_8[7]))
         self._now_ns: int = world.now_ns
@@ -95,6 +98,9 @@ class CapExpert:
         aside = over + np.array([*manner.aim_error_xy_m, 0])
         grip = self._world.cap_position + manner.grip_error_xyz_m
         yield from self._move(aside, manner.grip_yaw_rad, speed_m_s=0.16)
+        if manner.misses:
+            yield from self._squeeze()
+            yield from self._let_go()
         yield from self._move(over, manner.grip_yaw_rad, speed_m_s=0.08)
         yield from self._move(grip, manner.grip_yaw_rad, speed_m_s=0.08)
         while True:

@@ -14,7 +14,8 @@ class Collect:
 
     Examples:
       feelforward collect --episodes 20 --out datasets/tighten_cap
-      feelforward collect --episodes 400 --out datasets/tighten_cap --workers 2
+      feelforward collect --episodes 300 --out datasets/tighten_cap
+      feelforward collect --episodes 150 --seed 5000 --corrective --out datasets/tighten_cap_fixes
     """
 
     out: Path
@@ -25,6 +26,8 @@ class Collect:
     """Episodes that the data set shall hold in the end."""
     seed: int = 0
     """Seed of the first episode; evaluation uses seeds from 100000."""
+    corrective: bool = False
+    """The expert errs further and lower, misses at times, and shows how to come back."""
     workers: int = len(os.sched_getaffinity(0))
     """Processes that play episodes."""
 
@@ -42,6 +45,7 @@ class Collect:
             episodes=self.episodes,
             first_seed=self.seed,
             workers=self.workers,
+            corrective=self.corrective,
         )
         console = Console(highlight=False)
         if played:
