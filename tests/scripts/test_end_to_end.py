@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from policy.data import open_dataset
+from scripts.checkpoints import REPOSITORY
 from scripts.cli import main
 
+TIGHTEN_CAP = REPOSITORY / "configs" / "tighten_cap.toml"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
@@ -28,8 +30,10 @@ def test_collecting_goes_on_where_it_ended(demonstrations: Path) -> None:
 def test_a_policy_comes_out_of_demonstrations_and_can_be_evaluated(
     demonstrations: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = str(tmp_path / "run")
-    main(["train", "--data", str(demonstrations), "--out", run, "--steps", "10"])
+    recipe, run = tmp_path / "quick.toml", str(tmp_path / "run")
+    recipe.write_text(f'extends = "{TIGHTEN_CAP}"\n[policy]\nevaluations = 2\n')
+    config = ["--config", str(recipe)]
+    main(["train", *config, "--data", str(demonstrations), "--out", run, "--steps", "5"])
     reports = []
     for name in ("once", "again"):
         report = tmp_path / f"{name}.json"
