@@ -74,6 +74,22 @@ class Report:
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
 
+    def markdown(self, command: str) -> str:
+        """The same for the card of a checkpoint, with what anyone can run again."""
+        facts = self.as_dict()
+        low, high = (100 * bound for bound in facts["ci95"])
+        rows = {
+            "command": f"`{command}`",
+            "successes": f"{facts['successes']} of {facts['episodes']} (95 %: {low:.1f} to {high:.1f})",
+            "failures": ", ".join(f"{n} {count}" for n, count in facts["failures"].items())
+            or "none",
+            **{name: f"mean {mean:.3f}" for name, mean in facts["scores"].items()},
+            **dict(_timing_rows(self.timing)),
+            "machine": f"{facts['machine']['processor']}, {facts['machine']['cores']} cores",
+            "commit": facts["machine"]["commit"],
+        }
+        return "\n".join(["| | |", "|---|---|", *(f"| {n} | {text} |" for n, text in rows.items())])
+
     def table(self) -> RenderableType:
         """The table that `evaluate` and `demo` print."""
         facts = self.as_dict()

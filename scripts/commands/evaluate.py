@@ -1,12 +1,14 @@
 """`feelforward evaluate`: how well a checkpoint does a task, with an interval."""
 
 import os
+import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from robot_io.errors import FeelforwardError
-from scripts.checkpoints import SHIPPED_DEFAULT
+from scripts.checkpoints import SHIPPED_DEFAULT, find_checkpoint
 from scripts.files import check_writable
 
 
@@ -42,6 +44,8 @@ class Evaluate:
     """Also write the report here."""
     film: Path | None = None
     """Also write a film (mp4) of the first episodes, at most 5."""
+    card: bool = False
+    """Also add the result to the checkpoint's card.md."""
     workers: int = len(os.sched_getaffinity(0))
     """Processes that play episodes in lockstep."""
 
@@ -69,6 +73,12 @@ class Evaluate:
         if self.json is not None:
             report.save(self.json)
             print(f"Report: {self.json}")
+        if self.card:
+            from policy.checkpoint import append_to_card
+
+            command = shlex.join(["feelforward", *sys.argv[1:]])
+            title = f"Measured: {self.task}, {self.mode}, touch {self.touch}"
+            append_to_card(find_checkpoint(self.checkpoint), title, report.markdown(command))
         if self.film is not None:
             from scripts.cap_film import write_film
 

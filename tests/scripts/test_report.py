@@ -44,6 +44,13 @@ def test_the_table_says_how_sure_the_rate_is() -> None:
     assert "p50 0.10, p99 1.00, max 2.00 ms" in text
 
 
+def test_the_card_says_how_to_measure_again() -> None:
+    text = report().markdown("feelforward evaluate")
+    assert "| command | `feelforward evaluate` |" in text
+    assert "| successes | 2 of 4 (95 %: 15.0 to 85.0) |" in text
+    assert "| failures | over_torque 2 |" in text
+
+
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     path.write_text("old")
