@@ -78,11 +78,12 @@ class Report:
         """The same for the card of a checkpoint, with what anyone can run again."""
         facts = self.as_dict()
         low, high = (100 * bound for bound in facts["ci95"])
+        interval = f"95 %: {low:.1f} to {high:.1f}"
+        failures = ", ".join(f"{reason} {count}" for reason, count in facts["failures"].items())
         rows = {
             "command": f"`{command}`",
-            "successes": f"{facts['successes']} of {facts['episodes']} (95 %: {low:.1f} to {high:.1f})",
-            "failures": ", ".join(f"{n} {count}" for n, count in facts["failures"].items())
-            or "none",
+            "successes": f"{facts['successes']} of {facts['episodes']} ({interval})",
+            "failures": failures or "none",
             **{name: f"mean {mean:.3f}" for name, mean in facts["scores"].items()},
             **dict(_timing_rows(self.timing)),
             "machine": f"{facts['machine']['processor']}, {facts['machine']['cores']} cores",
