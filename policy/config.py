@@ -99,7 +99,7 @@ class TrainConfig(_Frozen):
     gradient_clip: float = Field(default=1.0, gt=0)  # largest norm of a step's gradient
     ema_power: float = Field(default=0.75, gt=0, le=1)  # decay = 1 - (1 + step) ** -power
     # Two helps for the eyes, which otherwise learn last (see `policy.objective`).
-    glance_weight: float = Field(default=0.5, ge=0, le=10)  # of the regression from images
+    glance_weight: float = Field(default=0.5, gt=0, le=10)  # of the regression from images
     history_dropout: float = Field(default=0.0, ge=0, le=1)  # share of examples without a past
     shift_px: int = Field(default=4, ge=0, le=32)  # cameras: random shift up to
     colour_jitter: float = Field(default=0.15, ge=0, le=1)  # cameras: random gain and offset up to

@@ -1,6 +1,7 @@
 """Networks that tell the velocity of a noisy chunk, modulated by what was observed (FiLM).
 
-Legend: B batch, H rows, A numbers of an action, C channels, K taps, M modulation numbers.
+Legend: B batch, H rows, I numbers of an input row, A of an action, C channels, K taps,
+M modulation numbers.
 Perez et al. 2018, "FiLM"; Chi et al. 2023, "Diffusion Policy".
 
 The modulation is linear in time and observation embeddings taken apart: a plan projects its
@@ -19,11 +20,15 @@ from policy.config import NetworkConfig
 TIME_EMBEDDING = 64
 
 
-def make_denoiser(config: NetworkConfig, *, horizon: int, action_size: int) -> "UNet | ResidualMlp":
-    """The denoiser that `config.kind` names."""
+def make_denoiser(
+    config: NetworkConfig, *, horizon: int, input_size: int, action_size: int
+) -> "UNet | ResidualMlp":
+    """The denoiser that `config.kind` names; `input_size` numbers a row in, `action_size` out."""
     if config.kind == "mlp":
-        return ResidualMlp(config.widths, size=horizon * action_size)
-    return UNet(config.widths, horizon=horizon, action_size=action_size)
+        return ResidualMlp(
+            config.widths, horizon=horizon, input_size=input_size, action_size=action_size
+        )
+    return UNet(config.widths, horizon=horizon, input_size=input_size, action_size=action_size)
 
 
 class TimeModulation(nn.Module):
@@ -107,10 +112,12 @@ class UNet(nn.Module):
              H/4                     └─down──block──block──up──┘
     """
 
-    def __init__(self, widths: tuple[int, ...], *, horizon: int, action_size: int) -> None:
+    def __init__(
+        self, widths: tuple[int, ...], *, horizon: int, input_size: int, action_size: int
+    ) -> None:
         super().__init__()
         self.modulation = 0
-        self.stem = nn.Linear(action_size, widths[0])
+        self.stem = nn.Linear(input_size, widths[0])
         self.position_HC = nn.Parameter(0.02 * torch.randn(horizon, widths[0]))
         self.enter = nn.ModuleList(self._block(width, width) for width in widths)
         self.down = nn.ModuleList(
@@ -127,8 +134,8 @@ class UNet(nn.Module):
         self.modulation += 2 * channels
         return block
 
-    def forward(self, x_BHA: Tensor, film_BM: Tensor) -> Tensor:
-        x = self.stem(x_BHA) + self.position_HC
+    def forward(self, x_BHI: Tensor, film_BM: Tensor) -> Tensor:
+        x = self.stem(x_BHI) + self.position_HC
         kept = []
         for level, block in enumerate(self.enter):
             x = block(self.down[level - 1](x) if level else x, film_BM)
@@ -144,21 +151,24 @@ class UNet(nn.Module):
 class ResidualMlp(nn.Module):
     """Residual blocks over the whole chunk as one vector: strong on low-dimensional states."""
 
-    def __init__(self, widths: tuple[int, ...], *, size: int) -> None:
+    def __init__(
+        self, widths: tuple[int, ...], *, horizon: int, input_size: int, action_size: int
+    ) -> None:
         super().__init__()
         width = widths[0]
+        self.rows = (horizon, action_size)
         self.modulation = 2 * width * len(widths)
-        self.stem = nn.Linear(size, width)
+        self.stem = nn.Linear(horizon * input_size, width)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in widths)
         self.films = nn.ModuleList(Film(width, start=2 * width * i) for i in range(len(widths)))
         self.inner = nn.ModuleList(nn.Linear(width, width) for _ in widths)
         self.outer = nn.ModuleList(nn.Linear(width, width) for _ in widths)
         self.norm = nn.LayerNorm(width)
-        self.out = nn.Linear(width, size)
+        self.out = nn.Linear(width, horizon * action_size)
 
-    def forward(self, x_BHA: Tensor, film_BM: Tensor) -> Tensor:
-        x = self.stem(x_BHA.flatten(1))
+    def forward(self, x_BHI: Tensor, film_BM: Tensor) -> Tensor:
+        x = self.stem(x_BHI.flatten(1))
         blocks = zip(self.norms, self.films, self.inner, self.outer, strict=True)
         for norm, film, inner, outer in blocks:
             x = x + outer(functional.silu(inner(film(norm(x), film_BM))))
-        return self.out(functional.silu(self.norm(x))).view_as(x_BHA)
+        return self.out(functional.silu(self.norm(x))).unflatten(-1, self.rows)

@@ -46,6 +46,11 @@ def make_features(config: PolicyConfig) -> Features:
     return ToolFeatures(names) if config.action == "tool" else VectorFeatures(names)
 
 
+def without_past(streams: Streams) -> Streams:
+    """Every step of every stream as the newest one: what moved does not show."""
+    return {name: x_BTD[:, -1:].expand_as(x_BTD) for name, x_BTD in streams.items()}
+
+
 @dataclass(frozen=True)
 class VectorFeatures:
     """Streams and rows as they are."""

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from policy.config import PolicyConfig
-from policy.features import make_features
-from policy.network import PolicyNetwork, scale_image
+from policy.features import make_features, without_past
+from policy.network import Condition, PolicyNetwork, scale_image
 from policy.samplers import evaluation_times, solve
 from policy.statistics import Statistics, as_streams
 from robot_io.clock import NS_PER_S, MonotonicClock
@@ -88,17 +88,20 @@ class DiffusionPolicy:
         self.reset(seed=0)
         return (clock.now_ns() - started_ns) / NS_PER_S
 
-    def _condition(self, streams: Mapping[str, Tensor], images: Mapping[str, Tensor]) -> Tensor:
-        feature_BF = self._statistics.observation.normalize(self._features.observation(streams))
+    def _condition(self, streams: Mapping[str, Tensor], images: Mapping[str, Tensor]) -> Condition:
+        feature_BF, still_BF = (
+            self._statistics.observation.normalize(self._features.observation(each))
+            for each in (streams, without_past(streams))
+        )
         scaled = {name: scale_image(image) for name, image in images.items()}
-        return self._network.condition(feature_BF, self._network.see(scaled))
+        return self._network.condition(feature_BF, still_BF, scaled)
 
-    def _denoise(self, condition_BM: Tensor) -> Tensor:
+    def _denoise(self, condition: Condition) -> Tensor:
         action_size = self._statistics.action.offset.shape[-1]
         noise = torch.randn(1, self.config.horizon, action_size, generator=self._generator)
-        film = {t: condition_BM + time_film for t, time_film in self._time_film.items()}
+        film = {t: condition.film_BM + time for t, time in self._time_film.items()}
         return solve(
-            lambda x, t: self._network.denoiser(x, film[t]),
+            lambda x, t: self._network.denoise(x, film[t], condition),
             noise,
             solver=self.config.solver,
             evaluations=self.config.evaluations,

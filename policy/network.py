@@ -5,6 +5,7 @@ A numbers of an action, M modulation numbers.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,14 @@ from torch.nn import functional
 from policy.config import ImageStream, PolicyConfig
 from policy.denoisers import TimeModulation, make_denoiser
 from policy.encoders import IMAGE_EMBEDDING, CameraEncoder, TactileEncoder
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What the denoiser knows: the observation's share of the modulation, and a first guess."""
+
+    film_BM: Tensor
+    guess_BHA: Tensor | None  # of the normalised chunk; none without images
 
 
 class PolicyNetwork(nn.Module):
@@ -37,7 +46,10 @@ class PolicyNetwork(nn.Module):
             {stream.name: _encoder(stream, image_sizes[stream.name]) for stream in config.images}
         )
         self.denoiser = make_denoiser(
-            config.network, horizon=config.horizon, action_size=action_size
+            config.network,
+            horizon=config.horizon,
+            input_size=action_size * (2 if config.images else 1),
+            action_size=action_size,
         )
         modulation = self.denoiser.modulation
         seen = IMAGE_EMBEDDING * len(config.images)
@@ -48,21 +60,28 @@ class PolicyNetwork(nn.Module):
         self.observation_modulation = nn.Linear(embedding, modulation)
         self.time_modulation = TimeModulation(modulation)
 
-    def see(self, image: Mapping[str, Tensor]) -> Tensor:
-        """Embeddings of all images side by side, (B, E); `image` is (B, T, H, W, C) each."""
-        parts = [encoder(image[name]) for name, encoder in self.encoders.items()]
-        return torch.cat(parts, -1) if parts else torch.empty(0)
+    def condition(
+        self, feature_BF: Tensor, still_BF: Tensor, image: Mapping[str, Tensor]
+    ) -> Condition:
+        """`still_BF`: the same observation without a past; `image`: (B, T, H, W, C) each."""
+        parts = [self.features(feature_BF)]
+        parts += [encoder(image[name]) for name, encoder in self.encoders.items()]
+        known = functional.silu(self.join(functional.silu(torch.cat(parts, -1))))
+        guess = None
+        if self.glance is not None:
+            guess = self.glance(still_BF, torch.cat(parts[1:], -1))
+        return Condition(self.observation_modulation(known), guess)
 
-    def condition(self, feature_BF: Tensor, seen_BE: Tensor) -> Tensor:
-        """The observation's share of the modulation, (B, M)."""
-        parts = self.features(feature_BF)
-        if self.encoders:
-            parts = torch.cat([parts, seen_BE], -1)
-        return self.observation_modulation(functional.silu(self.join(functional.silu(parts))))
-
-    def velocity(self, x_BHA: Tensor, t_B: Tensor, condition_BM: Tensor) -> Tensor:
+    def velocity(self, x_BHA: Tensor, t_B: Tensor, condition: Condition) -> Tensor:
         """dx/dt at flow time t."""
-        return self.denoiser(x_BHA, condition_BM + self.time_modulation(t_B))
+        return self.denoise(x_BHA, condition.film_BM + self.time_modulation(t_B), condition)
+
+    def denoise(self, x_BHA: Tensor, film_BM: Tensor, condition: Condition) -> Tensor:
+        """The same with the modulation of observation and time already added up."""
+        guess = condition.guess_BHA
+        return self.denoiser(
+            x_BHA if guess is None else torch.cat([x_BHA, guess.detach()], -1), film_BM
+        )
 
     def tactile_encoders(self) -> dict[str, TactileEncoder]:
         return {
@@ -73,10 +92,11 @@ class PolicyNetwork(nn.Module):
 
 
 class Glance(nn.Module):
-    """Regresses the chunk from the images and an observation without a past; for training only.
+    """A first guess of the chunk, regressed from the images and an observation without a past.
 
     Where the arm is going can mostly be told from how it moved, so a denoiser learns that first
-    and looks last. This head gives the encoders a gradient of their own, free of noise.
+    and looks last. This head gives the encoders a gradient of their own, free of noise; the
+    denoiser gets the guess beside the noisy chunk and decides what to make of it.
     """
 
     def __init__(self, size: int, chunk: tuple[int, int], *, hidden: int = 256) -> None:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from policy.augment import colour_jitter, random_shift
 from policy.config import Recipe
 from policy.data.sampler import Batch
-from policy.features import Features
+from policy.features import Features, without_past
 from policy.network import PolicyNetwork, scale_image
 from policy.paths import CondOT, flow_matching_loss
 from policy.statistics import Statistics, as_streams
@@ -28,7 +28,7 @@ class Objective:
     What moved tells most of what comes, so a network that sees its own past learns to go on as
     before and looks last (de Haan et al. 2019, "Causal confusion in imitation learning"). Hence
     `history_dropout` hides the past of some examples, and `glance_weight` adds a regression of
-    the chunk from the images and the newest step alone.
+    the chunk from the images and the newest step alone (`policy.network.Glance`).
     """
 
     recipe: Recipe
@@ -50,28 +50,26 @@ class Objective:
             hidden_B1 = torch.rand(len(t_B), 1, generator=generator) < train.history_dropout
             feature_BF = torch.where(hidden_B1.to(self.device), still_BF, feature_BF)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=train.bf16):
-            seen_BE = network.see(images)
-            condition_BM = network.condition(feature_BF, seen_BE)
+            condition = network.condition(feature_BF, still_BF, images)
             loss = flow_matching_loss(
-                lambda x, t: network.velocity(x, t, condition_BM),
+                lambda x, t: network.velocity(x, t, condition),
                 action_BHA,
                 noise_BHA,
                 t_B,
                 path=PATH,
             )
-            if augment and network.glance is not None and train.glance_weight:
-                guess_BHA = network.glance(still_BF, seen_BE)
-                loss = loss + train.glance_weight * functional.mse_loss(guess_BHA, action_BHA)
+            if augment and condition.guess_BHA is not None:
+                off = functional.mse_loss(condition.guess_BHA, action_BHA)
+                loss = loss + train.glance_weight * off
         return loss
 
     def _numbers(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Normalised observation (B, F), the same without a past, and action (B, H, A)."""
         streams = as_streams(batch.vectors)
-        still = {name: x[:, -1:].expand_as(x) for name, x in streams.items()}
         rows_BHD = torch.from_numpy(np.asarray(batch.action_BHD, np.float64))
         scale = self.statistics.observation.normalize
         feature = scale(self.features.observation(streams))
-        still_feature = scale(self.features.observation(still))
+        still_feature = scale(self.features.observation(without_past(streams)))
         action = self.statistics.action.normalize(self.features.encode(streams, rows_BHD))
         return feature.to(self.device), still_feature.to(self.device), action.to(self.device)
 

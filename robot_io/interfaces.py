@@ -3,6 +3,7 @@
 Constructors open nothing. Entering is all or nothing. Leaving stops first and may happen twice.
 """
 
+from collections.abc import Sequence
 from typing import Protocol, Self
 
 import numpy as np
@@ -57,8 +58,13 @@ class ChunkSource(Protocol):
 class SteppedWorld(Protocol):
     """A world on a virtual clock: it moves only when told to."""
 
-    arm: Arm
-    cameras: tuple[Camera, ...]  # tactile sensors too
+    @property
+    def arm(self) -> Arm: ...
+
+    @property
+    def cameras(self) -> Sequence[Camera]:
+        """Tactile sensors too."""
+        ...
 
     def advance_to(self, now_ns: int) -> None:
         """Runs physics, exposures and deliveries up to `now_ns`."""

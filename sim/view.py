@@ -36,6 +36,7 @@ class CapView:
         self._model.vis.global_.offheight = max(480, self._size_px[0])
         if self._full_mesh:
             self._model.vis.quality.offsamples = 4
+            self._model.vis.quality.shadowsize = 1024
         try:
             self._renderer = mujoco.Renderer(self._model, *self._size_px)
         except Exception as error:  # MuJoCo raises whatever the GL library raised

@@ -8,6 +8,7 @@ from scripts.commands.dataset import ImportZarr, Info
 from scripts.commands.demo import Demo
 from scripts.commands.doctor import Doctor
 from scripts.commands.evaluate import Evaluate
+from scripts.commands.export import Export
 from scripts.commands.run import Run
 from scripts.commands.train import Train
 
@@ -24,6 +25,7 @@ COMMANDS: dict[str, type[Command]] = {
     "train": Train,
     "evaluate": Evaluate,
     "run": Run,
+    "export": Export,
     "dataset info": Info,
     "dataset import-zarr": ImportZarr,
     "doctor": Doctor,

@@ -23,7 +23,7 @@ from policy.network import PolicyNetwork
     ],
 )
 def test_a_denoiser_gives_one_velocity_per_number(config: NetworkConfig, horizon: int) -> None:
-    denoiser = make_denoiser(config, horizon=horizon, action_size=10)
+    denoiser = make_denoiser(config, horizon=horizon, input_size=10, action_size=10)
     velocity = denoiser(torch.randn(3, horizon, 10), torch.randn(3, denoiser.modulation))
     assert velocity.shape == (3, horizon, 10)
 
@@ -47,12 +47,10 @@ def test_the_whole_network_learns_in_all_its_parts(horizon: int) -> None:
     images = {s.name: torch.rand(2, s.history, *sizes[s.name]) for s in config.images}
     x_BHA = torch.randn(2, horizon, 10)
     for _ in range(2):  # the first convolutions wake up after one step, behind zero weights
-        feature_BF, seen_BE = torch.randn(2, 20), network.see(images)
-        condition_BM = network.condition(feature_BF, seen_BE)
-        velocity_BHA = network.velocity(x_BHA, torch.rand(2), condition_BM)
-        assert network.glance is not None
-        guess_BHA = network.glance(feature_BF, seen_BE)
-        (velocity_BHA.square().mean() + guess_BHA.square().mean()).backward()
+        condition = network.condition(torch.randn(2, 20), torch.randn(2, 20), images)
+        velocity_BHA = network.velocity(x_BHA, torch.rand(2), condition)
+        assert condition.guess_BHA is not None
+        (velocity_BHA.square().mean() + condition.guess_BHA.square().mean()).backward()
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter -= 0.1 * parameter.grad
