@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -25,6 +26,7 @@ ABOUT = "Real-time diffusion-policy controller for robot arms that feel what the
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Exit codes: 0 done, 1 failed (one sentence on stderr), 2 usage, 130 Ctrl-C."""
     command = parse(list(sys.argv[1:] if arguments is None else arguments))
+    signal.signal(signal.SIGTERM, _end)
     try:
         command.run()
     except FeelforwardError as error:
@@ -71,6 +73,11 @@ def _leave_with_usage(arguments: list[str]) -> NoReturn:
     name = " ".join(arguments[:2] if group else arguments[:1])
     nearest = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.0)[0]
     _leave(f"{name} is not a command; the nearest one is: {PROGRAM} {nearest}", code=2)
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    """Ends like Ctrl-C does: worker processes and half-written files go first."""
+    sys.exit(128 + number)
 
 
 def _leave(message: str, *, code: int) -> NoReturn:
