@@ -48,9 +48,11 @@ def test_two_episodes_of_fakes_flow_on_time(make_spec: MakeSpec) -> None:
             session.run_episode(seed=seed, limit_s=1.2, watch=views.append) for seed in (1, 2)
         ]
     first = outcomes[0].record
-    assert 100 <= len(first.stamp_ns_N) + outcomes[0].missed_ticks <= 130
-    periods_ns = np.diff(first.stamp_ns_N)
-    assert (periods_ns % 10_000_000 == 0).all()
+    periods_N = np.diff(first.stamp_ns_N) // 10_000_000
+    assert (np.diff(first.stamp_ns_N) % 10_000_000 == 0).all()
+    assert periods_N.sum() >= 100  # the limit says when to end; a busy parent ends later
+    missed_inside = int((periods_N - 1).sum())
+    assert missed_inside <= outcomes[0].missed_ticks <= missed_inside + 1
     assert len(np.unique(first.chunk_N[first.chunk_N >= 0])) >= 5
     assert (first.rung_N == "plan").mean() > 0.5
     assert np.ptp(first.sent_ND[:, 1]) > 0.005
