@@ -55,17 +55,17 @@ class CartesianImpedance:
         self._damping_6 = 2 * _DAMPING_RATIO * np.sqrt(self._stiffness_6 * _APPARENT_INERTIA_6)
         self._jac_6V = np.empty((6, model.nv))
         self._gram_66, self._posture_6 = np.empty((6, 6)), np.empty(6)
-        self._wrench_6, self._error_3, self._error_base_3 = np.empty(6), np.empty(3), np.empty(3)
-        self._x_ref_3, self._v_ref_3 = np.zeros(3), np.zeros(3)
-        self._quat_ref_4, self._w_ref_3 = np.array([1.0, 0, 0, 0]), np.zeros(3)
-        self._quat_4, self._rate_3 = np.empty(4), np.empty(3)
+        self._wrench_6, self._error_3 = np.empty(6), np.empty(3)
+        self._x_ref_3, self._quat_ref_4 = np.zeros(3), np.array([1.0, 0, 0, 0])
+        self._twist_ref_6, self._gap_6 = np.zeros(6), np.empty(6)  # turning in its own frame
+        self._quat_4, self._w_ref_3 = np.empty(4), np.empty(3)
         self._posture_7, self._calls = np.zeros(_J), 0
 
     def anchor(self, data: mujoco.MjData) -> None:
         """Puts the reference where the tool is, at rest."""
         self._x_ref_3[:] = data.site_xpos[self._site]
         mujoco.mju_mat2Quat(self._quat_ref_4, data.site_xmat[self._site])
-        self._v_ref_3[:], self._w_ref_3[:] = 0.0, 0.0
+        self._twist_ref_6[:] = 0.0
         self._calls = 0
 
     def apply(self, data: mujoco.MjData, pose_7: np.ndarray, dt_s: float) -> None:
@@ -94,7 +94,8 @@ class CartesianImpedance:
         mujoco.mju_mat2Quat(self._quat_4, data.site_xmat[self._site])
         mujoco.mju_subQuat(self._error_3, self._quat_ref_4, self._quat_4)  # in the tool frame
         self._wrench_6[:3] = k[:3] * (self._x_ref_3 - data.site_xpos[self._site])
-        self._wrench_6[:3] += d[:3] * (self._v_ref_3 - twist_6[:3])
+        self._wrench_6[:3] += d[:3] * (self._twist_ref_6[:3] - twist_6[:3])
+        mujoco.mju_rotVecQuat(self._w_ref_3, self._twist_ref_6[3:], self._quat_ref_4)
         slip_tool = (self._w_ref_3 - twist_6[3:]) @ tool_in_base
         self._wrench_6[3:] = tool_in_base @ (k[3:] * self._error_3 + d[3:] * slip_tool)
         return self._wrench_6
@@ -114,14 +115,11 @@ class CartesianImpedance:
 
     def _follow(self, pose_7: np.ndarray, dt_s: float) -> None:
         """Moves the reference one step towards the command."""
-        pull, drag = dt_s * _FILTER_RAD_S**2, 1 - 2 * dt_s * _FILTER_RAD_S
-        self._v_ref_3 *= drag
-        self._v_ref_3 += pull * (pose_7[:3] - self._x_ref_3)
-        self._x_ref_3 += dt_s * self._v_ref_3
-        mujoco.mju_subQuat(self._error_3, pose_7[3:], self._quat_ref_4)
-        mujoco.mju_rotVecQuat(self._error_base_3, self._error_3, self._quat_ref_4)
-        self._w_ref_3 *= drag
-        self._w_ref_3 += pull * self._error_base_3
-        mujoco.mju_negQuat(self._quat_4, self._quat_ref_4)
-        mujoco.mju_rotVecQuat(self._rate_3, self._w_ref_3, self._quat_4)
-        mujoco.mju_quatIntegrate(self._quat_ref_4, self._rate_3, dt_s)
+        gap, twist = self._gap_6, self._twist_ref_6
+        np.subtract(pose_7[:3], self._x_ref_3, out=gap[:3])
+        mujoco.mju_subQuat(gap[3:], pose_7[3:], self._quat_ref_4)  # in the reference's own frame
+        twist *= 1 - 2 * dt_s * _FILTER_RAD_S
+        gap *= dt_s * _FILTER_RAD_S**2
+        twist += gap
+        self._x_ref_3 += dt_s * twist[:3]
+        mujoco.mju_quatIntegrate(self._quat_ref_4, twist[3:], dt_s)

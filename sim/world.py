@@ -25,7 +25,7 @@ from sim.tighten_cap import (
 )
 
 STEP_NS = 1_000_000
-_SETTLE_STEPS = 1500
+_SETTLE_STEPS = 1000
 _PADS_SHAPE = (len(PADS), MAX_CONTACTS, CONTACT_WIDTH)
 
 
