@@ -1,6 +1,6 @@
 """`TightenCap` at the pace of the host's clock: the world in one process, each sensor in its own.
 
-`make_world` and `make_camera` are what a session's child processes call. Sensors draw from the
+`make_world` is what a session's world process calls. Sensors draw from the
 snapshots that the world publishes through shared memory, so rendering never delays physics.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 from robot_io.clock import NS_PER_MS, NS_PER_S, Clock, MonotonicClock
 from robot_io.ring import RingReader
 from robot_io.types import ArmState, Frame, MonoNs
-from sim.lockstep import DEFAULT_TIMING, SensorTiming
+from sim.lockstep import SensorTiming
 from sim.tighten_cap import Outcome
 from sim.view import STREAMS, CapView, add_noise
 from sim.world import CapWorld, Snapshot
@@ -110,8 +110,3 @@ class RealtimeCamera:
 
 def make_world() -> RealtimeCap:
     return RealtimeCap(MonotonicClock())
-
-
-def make_camera(name: str, snapshots: str) -> RealtimeCamera:
-    """`snapshots`: the ring that the world's process publishes."""
-    return RealtimeCamera(name, Path(snapshots), DEFAULT_TIMING[name], MonotonicClock())

@@ -113,8 +113,13 @@ def test_tightening_torque_is_what_the_deepest_angle_took():
     assert thread.tightening_nm == pytest.approx(expected_nm)
 
 
-def test_a_tightened_cap_stays_tight_because_friction_beats_the_spring():
-    assert Thread.FRICTION_SHARE > 0.5
+def test_a_tightened_cap_stays_where_it_was_left(world: CapWorld):
+    play(world, 3)
+    at = int(world.model.joint("cap_hinge").qposadr[0])
+    left_rad = float(world.data.qpos[at])
+    world.advance_to(world.now_ns + 1_000_000_000)
+    assert world.layout.seat_rad < left_rad
+    assert float(world.data.qpos[at]) == pytest.approx(left_rad, abs=0.02)
 
 
 def test_a_snapshot_survives_packing(world: CapWorld):
