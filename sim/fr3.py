@@ -21,6 +21,7 @@ ARM_JOINTS = tuple(f"fr3_joint{i}" for i in range(1, 8))
 FINGER_JOINTS = ("finger_joint1", "finger_joint2")
 PADS = ("pad_left", "pad_right")
 TOOL_SITE = "tool"
+GRIPPER = "hand"
 WRIST_CAMERA = "wrist"
 HOME_RAD = np.array([0.0, -0.35, 0.0, -2.35, 0.0, 2.0, 0.785])
 MAX_TORQUE_NM = np.array([87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0])  # FR3 data sheet
@@ -172,7 +173,7 @@ def _add_gripper_drive(spec: mujoco.MjSpec) -> None:
     The fingers move as one (equality in the model). Control: finger travel (m), half the width.
     """
     drive = spec.add_actuator(
-        name="hand",
+        name=GRIPPER,
         target="split",
         trntype=mujoco.mjtTrn.mjTRN_TENDON,
         gaintype=mujoco.mjtGain.mjGAIN_FIXED,

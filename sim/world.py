@@ -1,4 +1,4 @@
-"""The physics of `TightenCap`: arm, hand, bottle and cap, stepped at 1 kHz.
+"""The physics of `TightenCap`: arm, hand, bottle and cap, at 1 kHz.
 
 One world, two ways to run it: `sim.lockstep` moves it on a virtual clock, `sim.realtime` in a
 process of its own. What sensors need to see of it leaves as a flat vector (`Snapshot`), so that
@@ -6,14 +6,15 @@ cameras may draw it elsewhere.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import mujoco
 import numpy as np
 
 from robot_io.clock import NS_PER_S
 from robot_io.types import ArmState, MonoNs
-from sim.fr3 import ARM_JOINTS, FINGER_JOINTS, HOME_RAD, MAX_WIDTH_M, PADS, TOOL_SITE
-from sim.impedance import CartesianImpedance
+from sim.fr3 import ARM_JOINTS, FINGER_JOINTS, GRIPPER, HOME_RAD, MAX_WIDTH_M, PADS, TOOL_SITE
+from sim.impedance import CartesianImpedance, Stiffness, add_impedance
 from sim.tactile import CONTACT_WIDTH, MAX_CONTACTS, pad_contacts
 from sim.tighten_cap import (
     CapLayout,
@@ -24,8 +25,10 @@ from sim.tighten_cap import (
     tighten_cap_spec,
 )
 
-STEP_NS = 1_000_000
-_SETTLE_STEPS = 1000
+STEP_NS = 5_000_000  # of the controller's reference and of the thread: five steps of the physics
+_STEP_S = STEP_NS / NS_PER_S
+_SETTLE_STEPS = 200
+_JUDGE_EVERY = 2  # steps
 _PADS_SHAPE = (len(PADS), MAX_CONTACTS, CONTACT_WIDTH)
 
 
@@ -54,22 +57,28 @@ class Snapshot:
         )
 
 
+@cache
 def layout_of(seed: int) -> CapLayout:
     return CapLayout.sample(np.random.default_rng([seed, 0]))
 
 
-def place_holder(data: mujoco.MjData, layout: CapLayout) -> None:
-    data.mocap_pos[0] = (layout.bottle_x_m, layout.bottle_y_m, 0.0)
-    data.mocap_quat[0] = _yaw_quat(layout.bottle_yaw_rad)
+def place_holder(model: mujoco.MjModel, data: mujoco.MjData, layout: CapLayout) -> None:
+    mocap = int(model.body("holder").mocapid[0])
+    data.mocap_pos[mocap] = (layout.bottle_x_m, layout.bottle_y_m, 0.0)
+    data.mocap_quat[mocap] = _yaw_quat(layout.bottle_yaw_rad)
 
 
 class CapWorld:
-    """Arm and bottle. `reset` first; then `command` sets the target and `step` moves 1 ms."""
+    """Arm and bottle. `reset` first; then `command` sets the target and `step` moves on."""
 
     def __init__(self) -> None:
-        self.model = tighten_cap_spec().compile()
+        spec, stiffness = tighten_cap_spec(), Stiffness()
+        add_impedance(spec, stiffness)
+        self.model = spec.compile()
         self.data = mujoco.MjData(self.model)
-        self._controller = CartesianImpedance(self.model)
+        self._controller = CartesianImpedance(self.model, stiffness)
+        self._substeps = round(_STEP_S / self.model.opt.timestep)
+        self._hand = self.model.actuator(GRIPPER).id
         self._tool = self.model.site(TOOL_SITE).id
         self._cap, self._bottle = self.model.body("cap").id, self.model.body("bottle").id
         self._pads = [self.model.geom(name).id for name in PADS]
@@ -112,7 +121,7 @@ class CapWorld:
     def step(self) -> None:
         self._physics()
         self._steps += 1
-        if self._steps % 10 == 0 and self.outcome is Outcome.RUNNING:
+        if self._steps % _JUDGE_EVERY == 0 and self.outcome is Outcome.RUNNING:
             self.outcome = self._judge()
 
     @property
@@ -158,7 +167,7 @@ class CapWorld:
         layout, data = self.layout, self.data
         data.qpos[: len(ARM_JOINTS)] = HOME_RAD
         data.qpos[self._finger : self._finger + 2] = MAX_WIDTH_M / 2
-        place_holder(data, layout)
+        place_holder(self.model, data, layout)
         at = int(self.model.joint("bottle").qposadr[0])
         data.qpos[at : at + 3] = (layout.bottle_x_m, layout.bottle_y_m, 0.0)
         data.qpos[at + 3 : at + 7] = _yaw_quat(layout.bottle_yaw_rad)
@@ -166,12 +175,10 @@ class CapWorld:
         self._controller.anchor(data)
 
     def _physics(self) -> None:
-        data = self.data
-        mujoco.mj_step1(self.model, data)
-        self._thread.apply(data)
-        self._controller.apply(data, self._target_8[:7], STEP_NS / NS_PER_S)
-        data.ctrl[0] = self._target_8[7] / 2
-        mujoco.mj_step2(self.model, data)
+        self._thread.apply(self.data)
+        self._controller.apply(self.data, self._target_8[:7], _STEP_S)
+        self.data.ctrl[self._hand] = self._target_8[7] / 2
+        mujoco.mj_step(self.model, self.data, self._substeps)
 
     def _judge(self) -> Outcome:
         data = self.data

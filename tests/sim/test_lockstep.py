@@ -39,7 +39,7 @@ def test_the_same_seed_gives_the_same_pixels_twice(cap: LockstepCap):
 def test_a_frame_arrives_after_its_latency_and_only_once(cap: LockstepCap):
     cap.reset(1)
     wrist = next(camera for camera in cap.cameras if camera.name == "wrist")
-    cap.advance_to(14_000_000)
+    cap.advance_to(10_000_000)
     assert wrist.read(0.0) is None
     cap.advance_to(15_000_000)
     frame = wrist.read(0.0)
