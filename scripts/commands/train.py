@@ -1,5 +1,6 @@
 """`feelforward train`: demonstrations and a recipe in, a checkpoint out."""
 
+import math
 import shlex
 import sys
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from robot_io.errors import FeelforwardError
 
 if TYPE_CHECKING:
     from policy.config import Recipe
+    from policy.data import DemoDataset
 
 HELD_OUT = 20  # every 20th episode is for validation, where there are so many
 
@@ -45,6 +47,8 @@ class Train:
         from policy.train import train
 
         datasets = [open_dataset(path) for path in self.data]
+        for each in datasets:
+            _check_rate(each, recipe.policy.step_ms)
         divided = [each.split(HELD_OUT) for each in datasets if each.episode_count >= HELD_OUT]
         small = [each for each in datasets if each.episode_count < HELD_OUT]
         windows = partial(
@@ -81,3 +85,12 @@ class Train:
         change = {"steps": self.steps, "warmup_steps": warmup_steps}
         schedule = recipe.train.model_copy(update=change)
         return recipe.model_copy(update={"train": schedule})
+
+
+def _check_rate(dataset: "DemoDataset", step_ms: int) -> None:
+    """A row of the data must be a step of the policy, or it learns another speed."""
+    if not math.isclose(1000 / dataset.fps, step_ms, rel_tol=0.01):
+        raise FeelforwardError(
+            f"{dataset.directory} has {dataset.fps:g} rows a second, but policy.step_ms = {step_ms}"
+            f" means {1000 / step_ms:g}: set step_ms = {1000 / dataset.fps:.0f} or resample."
+        )

@@ -2,8 +2,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from policy.data import LeRobotWriter
 from scripts.cli import main, parse
 from scripts.commands import COMMANDS
 from scripts.commands.evaluate import Evaluate
@@ -94,3 +96,18 @@ def test_training_with_a_misspelt_key_names_the_right_one(
     )
     assert "policy.horison is not a known key; the nearest valid one is policy.horizon." in text
     assert not Path(run_folder).exists()
+
+
+def test_data_at_another_rate_than_the_policys_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = {name: np.zeros((4, 8)) for name in ("action", "measured")}
+    writer = LeRobotWriter(tmp_path / "data", fps=30, robot_type="sim_fr3")
+    stamps = {"row": np.arange(4, dtype=np.int64)}
+    writer.save_episode(vectors=rows, images={}, stamps=stamps, task="nothing")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('[policy]\naction = "tool"\nvectors = [{name = "measured"}]\n')
+    paths = ("--data", str(tmp_path / "data"), "--out", str(tmp_path / "run"))
+    text = sentence(capsys, "train", "--config", str(recipe), *paths)
+    assert "has 30 rows a second, but policy.step_ms = 100 means 10: set step_ms = 33" in text
+    assert not (tmp_path / "run").exists()
