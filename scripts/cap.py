@@ -1,6 +1,7 @@
-"""`TightenCap` in lockstep: the expert shows it, a policy plays it."""
+"""`TightenCap` in lockstep: the expert shows it, a policy plays it, the expert takes over."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from robot_io.lockstep import Lockstep, Planner, constant_delay
 from robot_io.loop import CommandSource, ControlLoop, Tick
 from robot_io.observer import Observer
 from robot_io.rows import ToolRows
-from robot_io.types import ArmState, Observation
+from robot_io.types import ArmState, Command, Observation
 from scripts.episode import Episode, Scene
 from scripts.report import EpisodeResult
 from scripts.robot import RobotConfig
@@ -25,8 +26,47 @@ TEXT = "screw the cap of the bottle tight by feel, let go and retreat"
 STEP_NS = 100 * NS_PER_MS
 VECTORS = ("measured", "commanded")
 IMAGES = ("wrist", "scene", "tactile_left", "tactile_right")
+_ONE_EACH: Mapping[str, int] = dict.fromkeys((*VECTORS, *IMAGES), 1)
 SCENE_EVERY_NS = 100 * NS_PER_MS
+_TO_REST_NS = 250 * NS_PER_MS  # in which the loop brakes to rest from any speed the gate allows
 _LIMIT_NS = round((TIME_LIMIT_S + 5) * NS_PER_S)  # the world ends the episode before
+
+
+class _HandOver(CommandBuffer):
+    """The policy's plan until `at_ns`; then nobody's, while the loop brakes; then the expert's."""
+
+    def __init__(
+        self, robot: RobotConfig, rows: ToolRows, *, at_ns: int, begin: Callable[[], CapExpert]
+    ) -> None:
+        super().__init__(rows, max_age_ns=robot.max_age_ns, seam_ns=robot.seam_ns)
+        self._at_ns, self._begin = at_ns, begin
+        self._expert: CapExpert | None = None
+
+    def wants_plan(self, now_ns: int) -> bool:
+        return now_ns < self._at_ns and super().wants_plan(now_ns)
+
+    def sample(self, now_ns: int) -> Command | None:
+        if now_ns < self._at_ns:
+            return super().sample(now_ns)
+        if now_ns < self._at_ns + _TO_REST_NS:
+            return None
+        if self._expert is None:
+            self._expert = self._begin()
+        return self._expert.sample(now_ns)
+
+
+class _Notes(Observer):
+    """Keeps what was observed, whoever asked for it."""
+
+    def reset(self) -> None:
+        super().reset()
+        self.seen: list[Observation] = []
+
+    def observe(self) -> Observation | None:
+        observation = super().observe()
+        if observation is not None:
+            self.seen.append(observation)
+        return observation
 
 
 class CapStage:
@@ -46,17 +86,41 @@ class CapStage:
     ) -> tuple[EpisodeResult, list[Observation]]:
         """The expert plays; returns what a policy would have observed, row by row."""
         self._cap.reset(seed)
-        observer = self._observer(dict.fromkeys((*VECTORS, *IMAGES), 1))
-        seen: list[Observation] = []
+        notes = _Notes(self._rows, step_ns=STEP_NS, **_by_kind(_ONE_EACH))
 
         def look(tick: Tick, state: ArmState) -> None:
-            observation = observer.observe()
-            if observation is not None:
-                seen.append(observation)
+            notes.observe()
 
         expert = CapExpert(self._cap.world, corrective=corrective)
-        self._run(expert, observer, planner=None, on_tick=look)
-        return self._result(seed), seen
+        self._run(expert, notes, planner=None, on_tick=look)
+        return self._result(seed), notes.seen
+
+    def take_over(
+        self, seed: int, source: ChunkSource, history: Mapping[str, int], *, after_s: float
+    ) -> tuple[EpisodeResult, list[Observation]]:
+        """The policy plays, after `after_s` the expert (HG-DAgger, Kelly et al. 2019).
+
+        Returns what was observed while the expert commanded: nothing where it never did.
+        """
+        self._cap.reset(seed)
+        source.reset(seed)
+        notes = _Notes(self._rows, step_ns=STEP_NS, **_by_kind({**_ONE_EACH, **history}))
+        world, sent_8 = self._cap.world, self._cap.world.state().row_D
+
+        def look(tick: Tick, state: ArmState) -> None:
+            nonlocal sent_8
+            sent_8 = tick.verdict.row_D
+            notes.observe()
+
+        def begin() -> CapExpert:
+            return CapExpert(world, commanded_8=sent_8)
+
+        at_ns = round(after_s * NS_PER_S)
+        buffer = _HandOver(self._robot, self._rows, at_ns=at_ns, begin=begin)
+        self._run(buffer, notes, planner=self._planner(source, buffer), on_tick=look)
+        result = self._result(seed)
+        result = replace(result, scores={**result.scores, "takeover_s": after_s})
+        return result, [seen for seen in notes.seen if seen.observed_ns >= at_ns + _TO_REST_NS]
 
     def play(
         self, seed: int, source: ChunkSource, history: Mapping[str, int], *, film: bool = False
@@ -66,15 +130,14 @@ class CapStage:
         source.reset(seed)
         robot = self._robot
         buffer = CommandBuffer(self._rows, max_age_ns=robot.max_age_ns, seam_ns=robot.seam_ns)
-        delay = constant_delay(round(robot.lockstep_inference_ms * NS_PER_MS))
-        planner = Planner(source=source, buffer=buffer, step_ns=STEP_NS, delay_ns=delay)
         scenes: list[Scene] = []
 
         def keep_scene(tick: Tick, state: ArmState) -> None:
             if film and tick.stamp_ns % SCENE_EVERY_NS == 0:
                 scenes.append(self._scene(tick, buffer))
 
-        self._run(buffer, self._observer(history), planner=planner, on_tick=keep_scene)
+        observer = Observer(self._rows, step_ns=STEP_NS, **_by_kind(history))
+        self._run(buffer, observer, planner=self._planner(source, buffer), on_tick=keep_scene)
         return Episode(self._result(seed), scenes)
 
     def _run(
@@ -94,10 +157,9 @@ class CapStage:
             planner=planner,
         ).run(_LIMIT_NS, self._is_over, on_tick)
 
-    def _observer(self, history: Mapping[str, int]) -> Observer:
-        vectors = {name: steps for name, steps in history.items() if name in VECTORS}
-        images = {name: steps for name, steps in history.items() if name in IMAGES}
-        return Observer(self._rows, step_ns=STEP_NS, vectors=vectors, images=images)
+    def _planner(self, source: ChunkSource, buffer: CommandBuffer) -> Planner:
+        delay = constant_delay(round(self._robot.lockstep_inference_ms * NS_PER_MS))
+        return Planner(source=source, buffer=buffer, step_ns=STEP_NS, delay_ns=delay)
 
     def _is_over(self) -> bool:
         return self._cap.world.outcome is not Outcome.RUNNING
@@ -119,3 +181,9 @@ class CapStage:
             sent_D=np.array(tick.verdict.row_D),
             status=f"{tick.rung.value}, {tick.verdict.kind.value}",
         )
+
+
+def _by_kind(history: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """How many steps of which stream, as an observer wants to be told."""
+    kinds = {"vectors": VECTORS, "images": IMAGES}
+    return {kind: {n: s for n, s in history.items() if n in names} for kind, names in kinds.items()}

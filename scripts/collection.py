@@ -1,4 +1,8 @@
-"""Demonstrations by the scripted expert, into a data set that can be gone on with."""
+"""Demonstrations by the scripted expert, into a data set that can be gone on with.
+
+From the start, or from where a policy has got to: then the expert takes over at a random time, and
+what it does from there on is saved (HG-DAgger, Kelly et al. 2019).
+"""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -7,10 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from policy.checkpoint import read_recipe
 from policy.data import LeRobotWriter, open_dataset
 from robot_io.errors import FeelforwardError
 from robot_io.types import Observation
 from scripts import cap
+from scripts.checkpoints import find_checkpoint
+from scripts.policies import check_streams, load_policy
 from scripts.progress import episode_progress
 from scripts.report import EpisodeResult
 from scripts.robot import load_robot
@@ -18,18 +25,34 @@ from scripts.workers import play_seeds
 
 Demonstration = tuple[EpisodeResult, Sequence[Observation]]
 ROWS_PER_S = 10.0
+TAKEOVER_S = (1.0, 20.0)  # uniform: early and late phases both
 
 
 def collect(
-    out: Path, *, task: str, episodes: int, first_seed: int, workers: int, corrective: bool = False
+    out: Path,
+    *,
+    task: str,
+    episodes: int,
+    first_seed: int,
+    workers: int,
+    corrective: bool = False,
+    takeover: str | None = None,
 ) -> tuple[int, int]:
     """Fills the data set up to `episodes`; returns how many were saved and played now."""
     if task != cap.NAME:
         raise FeelforwardError(f"--task {task} has no expert, allowed: {cap.NAME}.")
     if episodes < 1:
         raise FeelforwardError(f"--episodes {episodes}, allowed: 1 or more.")
+    if takeover is None:
+        make_player = partial(make_expert, corrective=corrective)
+    elif corrective:
+        raise FeelforwardError(
+            "--corrective and --takeover exclude each other: at a take-over the errors are the "
+            "policy's own."
+        )
+    else:
+        make_player = partial(make_supervisor, _checked_checkpoint(takeover))
     writer = LeRobotWriter(out, fps=ROWS_PER_S, robot_type="sim_fr3")
-    make_player = partial(make_expert, corrective=corrective)
     there, played = writer.total_episodes, 0
     seeds = itertools.count(_next_seed(out, first_seed) if there else first_seed)
     with episode_progress() as progress:
@@ -38,12 +61,10 @@ def collect(
             return 0, 0
         for result, observations in play_seeds(make_player, seeds, workers=workers):
             played += 1
-            if result.success:
+            if result.success and observations:
                 save(writer, result, observations)
             saved = writer.total_episodes - there
-            progress.update(
-                bar, completed=writer.total_episodes, note=f"{saved}/{played} succeeded"
-            )
+            progress.update(bar, completed=writer.total_episodes, note=f"{saved}/{played} saved")
             if writer.total_episodes >= episodes:
                 break
     return writer.total_episodes - there, played
@@ -52,6 +73,18 @@ def collect(
 def make_expert(*, corrective: bool) -> Callable[[int], Demonstration]:
     """The player of a worker process."""
     return partial(cap.CapStage(load_robot()).show, corrective=corrective)
+
+
+def make_supervisor(checkpoint: Path) -> Callable[[int], Demonstration]:
+    """The player of a worker process: the checkpoint's policy, then the expert."""
+    stage, policy = cap.CapStage(load_robot()), load_policy(str(checkpoint))
+    history = policy.config.history()
+
+    def play(seed: int) -> Demonstration:
+        after_s = np.random.default_rng([seed, 101]).uniform(*TAKEOVER_S)
+        return stage.take_over(seed, policy, history, after_s=after_s)
+
+    return play
 
 
 def save(writer: LeRobotWriter, result: EpisodeResult, observations: Sequence[Observation]) -> None:
@@ -74,6 +107,14 @@ def save(writer: LeRobotWriter, result: EpisodeResult, observations: Sequence[Ob
         task=cap.TEXT,
         extra={"seed": result.seed, "success": result.success, **result.scores},
     )
+
+
+def _checked_checkpoint(name: str) -> Path:
+    """Its folder; refuses here, and not in every worker, what the task cannot show."""
+    folder = find_checkpoint(name)
+    config = read_recipe(folder).policy
+    check_streams(config, task=cap.NAME, streams=(*cap.VECTORS, *cap.IMAGES))
+    return folder
 
 
 def _next_seed(out: Path, first_seed: int) -> int:

@@ -1,26 +1,37 @@
 """A scripted expert for `TightenCap`: it knows where the cap is and how tight, and moves like a
-person who does not do it twice the same way.
+person who does not do it twice the same way. It begins in any state of a running episode, and
+looks before each step, so that it comes back from its own mistakes and from those of others:
 
-    reach -> correct -> descend -> close -> turn -- end of stroke --> open -> wind back -> close
-                                              +---- tight --> let go -> retreat
+    not around the cap        let go, rise where low and beside, over it, descend
+    around it, wound up       wind back
+    around it                 close
+    holds it, end of stroke   let go
+    holds it                  turn                        tight: let go, retreat
 
-Speeds, approach, grip yaw and strokes vary with the seed. Often it aims beside the cap first and
-corrects on the way, so that a policy sees how to come back from an error. In its corrective manner
-it errs further and lower, and sometimes closes the hand on nothing first.
+Speeds, approach, grip yaw and strokes vary with the seed. Coming from afar it often aims beside the
+cap first and corrects on the way, so that a policy sees how to come back from an error. In its
+corrective manner it errs further and lower, and sometimes closes the hand on nothing first.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import mujoco
 import numpy as np
 
 from robot_io.clock import NS_PER_S
 from robot_io.types import Command, MonoNs, Provenance
+from sim.tighten_cap import RETREAT_M
 from sim.world import CapWorld, tool_down_quat_wxyz
 
 _FELT_NM = 0.06  # tightening torque at which the expert slows down
 _TURN_ACCEL_RAD_S2 = 6.0
 _MAX_EXTRA_RAD = 0.9  # beyond the stroke's end, once the seat is felt
+_SHORT_RAD = 0.05  # of stroke: not worth turning
+_GIVE_M = 0.012  # of the soft pads on the cap, both together: beyond, there is no cap between them
+_SHORT_MOVE_M_S2, _SHORT_MOVE_RAD_S2 = 0.33, 1.6  # way / time²; the peak is 5.8 times as much
+_FAR_M = 0.04  # from here on it aims anew
+_LOW_HOVER_M = 0.055  # an open hand that has gripped and rises to RETREAT_M ends the episode
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +73,56 @@ class Manner:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """A commanded configuration of a hand that points down."""
+    """A commanded configuration of a hand that points down, or nearly so."""
 
     position_m: np.ndarray
     yaw_rad: float
+    tilt_rad: np.ndarray  # (3,) rotation vector in the tool frame: how it fails to point down
     width_m: float
 
+    @staticmethod
+    def of(row_8: np.ndarray) -> "_Target":
+        yaw_rad = _wrapped(2 * np.arctan2(row_8[5], row_8[4]))
+        tilt_rad = np.empty(3)
+        mujoco.mju_subQuat(tilt_rad, row_8[3:7], tool_down_quat_wxyz(yaw_rad))
+        return _Target(row_8[:3].copy(), yaw_rad, tilt_rad, float(row_8[7]))
+
     def row(self) -> np.ndarray:
-        return np.concatenate([self.position_m, tool_down_quat_wxyz(self.yaw_rad), [self.width_m]])
+        quat_wxyz = tool_down_quat_wxyz(self.yaw_rad)
+        mujoco.mju_quatIntegrate(quat_wxyz, self.tilt_rad, 1.0)
+        return np.concatenate([self.position_m, quat_wxyz, [self.width_m]])
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """How the measured hand stands to the cap."""
+
+    beside_m: float
+    above_m: float  # of the tool over the cap's centre
+    gap_m: float  # between the fingers, beyond the cap's diameter
+
+    @property
+    def around(self) -> bool:
+        """Whether closing the hand would grip the cap."""
+        return self.beside_m < 0.004 and abs(self.above_m) < 0.007 and self.gap_m > -_GIVE_M
+
+    @property
+    def on(self) -> bool:
+        """Whether closed fingers hold the cap; the arm is soft, and may give way a little."""
+        return self.beside_m < 0.007 and abs(self.above_m) < 0.009 and -_GIVE_M < self.gap_m < 0
 
 
 class CapExpert:
     """A command source (`robot_io.loop.CommandSource`) with a view into the world."""
 
-    def __init__(self, world: CapWorld, *, corrective: bool = False) -> None:
+    def __init__(
+        self, world: CapWorld, *, commanded_8: np.ndarray | None = None, corrective: bool = False
+    ) -> None:
+        """It goes on from `commanded_8`, where others had the hand; by default it starts afresh."""
         rng = np.random.default_rng([world.seed, 100])
         self._world = world
         self._manner = Manner.sample(rng, corrective=corrective)
-        row_8 = world.state().row_D
-        self._at = _Target(row_8[:3].copy(), world.layout.start_yaw_rad, float(row_8[7]))
+        self._at = _Target.of(commanded_8 if commanded_8 is not None else world.state().row_D)
         self._now_ns: int = world.now_ns
         self._dt_s = 0.0
         self._script = self._play()
@@ -94,34 +136,96 @@ class CapExpert:
 
     def _play(self) -> Iterator[_Target]:
         manner = self._manner
-        over = self._world.cap_position + np.array([0, 0, manner.hover_m])
-        aside = over + np.array([*manner.aim_error_xy_m, 0])
+        while not self._is_tight:
+            sight = self._look()
+            if sight.on and self._left_rad <= _SHORT_RAD:
+                yield from self._let_go()
+            elif sight.on:
+                yield from self._squeeze() if self._at.width_m > 0 else self._turn()
+            elif not sight.around:
+                yield from self._come(sight)
+            elif self._left_rad < manner.stroke_rad / 2:
+                yield from self._wind_back()
+            else:
+                yield from self._squeeze()
+        if not self._is_open:
+            yield from self._let_go()
+        yield from self._rise(self._world.cap_position[2] + manner.retreat_m)
+
+    def _look(self) -> _Sight:
+        row_8, cap_3 = self._world.state().row_D, self._world.cap_position
+        return _Sight(
+            beside_m=float(np.hypot(*(row_8[:2] - cap_3[:2]))),
+            above_m=float(row_8[2] - cap_3[2]),
+            gap_m=float(row_8[7] - 2 * self._world.layout.cap_radius_m),
+        )
+
+    @property
+    def _is_tight(self) -> bool:
+        return self._world.tightening_nm >= self._manner.stop_nm
+
+    @property
+    def _is_open(self) -> bool:
+        return self._at.width_m >= self._manner.open_width_m
+
+    @property
+    def _left_rad(self) -> float:
+        """What is left of the stroke."""
+        felt = self._world.tightening_nm > _FELT_NM
+        end_rad = self._manner.grip_yaw_rad - self._manner.stroke_rad
+        return self._at.yaw_rad - (end_rad - _MAX_EXTRA_RAD if felt else end_rad)
+
+    def _come(self, sight: _Sight) -> Iterator[_Target]:
+        """Brings the open hand around the cap, from wherever it is."""
+        manner, fresh = self._manner, self._is_open and sight.above_m > RETREAT_M
+        hover_m = manner.hover_m if fresh else min(manner.hover_m, _LOW_HOVER_M)
+        over = self._world.cap_position + np.array([0, 0, hover_m])
+        if self._clutches:
+            yield from self._let_go()
+        if not self._is_open or sight.beside_m > 0.004:
+            yield from self._rise(over[2])
+            if np.linalg.norm(self._at.position_m - over) > _FAR_M:
+                aside = over + np.array([*manner.aim_error_xy_m, 0])
+                yield from self._move(aside, manner.grip_yaw_rad, speed_m_s=0.16)
+                if manner.misses:
+                    yield from self._squeeze()
+            if not self._is_open:
+                yield from self._let_go()
+            yield from self._move(over, manner.grip_yaw_rad, speed_m_s=0.08)
         grip = self._world.cap_position + manner.grip_error_xyz_m
-        yield from self._move(aside, manner.grip_yaw_rad, speed_m_s=0.16)
-        if manner.misses:
-            yield from self._squeeze()
-            yield from self._let_go()
-        yield from self._move(over, manner.grip_yaw_rad, speed_m_s=0.08)
         yield from self._move(grip, manner.grip_yaw_rad, speed_m_s=0.08)
-        while True:
-            yield from self._squeeze()
-            yield from self._turn()
-            tight = self._world.tightening_nm >= manner.stop_nm
+
+    @property
+    def _clutches(self) -> bool:
+        """Whether something between the fingers keeps them from closing."""
+        return bool(self._world.state().row_D[7] - self._at.width_m > 0.003)
+
+    def _wind_back(self) -> Iterator[_Target]:
+        if not self._is_open:
             yield from self._let_go()
-            if tight:
-                break
-            yield from self._move(self._at.position_m, manner.grip_yaw_rad, speed_m_s=0.1)
-        up = self._at.position_m + np.array([0, 0, manner.retreat_m])
-        yield from self._move(up, self._at.yaw_rad, speed_m_s=0.16)
+        yield from self._move(self._at.position_m, self._manner.grip_yaw_rad, speed_m_s=0.1)
+
+    def _rise(self, top_m: float) -> Iterator[_Target]:
+        """Straight up, where the hand is lower."""
+        x, y, z = self._at.position_m
+        if z < top_m:
+            yield from self._move(np.array([x, y, top_m]), self._at.yaw_rad, speed_m_s=0.16)
 
     def _move(
         self, position_m: np.ndarray, yaw_rad: float, *, speed_m_s: float, turn_rad_s: float = 1.1
     ) -> Iterator[_Target]:
-        """A minimum-jerk segment; `speed` and `turn` are averages along it."""
+        """A minimum-jerk segment to an upright hand; `speed` and `turn` are averages along it."""
         start = self._at
-        travel_s = float(np.linalg.norm(position_m - start.position_m)) / speed_m_s
-        turn_s = abs(yaw_rad - start.yaw_rad) / turn_rad_s
-        duration_s = max(travel_s, turn_s, 0.1) / self._manner.pace
+        travel_m = float(np.linalg.norm(position_m - start.position_m))
+        angle_rad = float(np.hypot(yaw_rad - start.yaw_rad, np.linalg.norm(start.tilt_rad)))
+        duration_s = max(
+            travel_m / speed_m_s,
+            angle_rad / turn_rad_s,
+            np.sqrt(travel_m / _SHORT_MOVE_M_S2),
+            np.sqrt(angle_rad / _SHORT_MOVE_RAD_S2),
+            0.1,
+        )
+        duration_s /= self._manner.pace
         elapsed_s = 0.0
         while elapsed_s < duration_s:
             elapsed_s = min(duration_s, elapsed_s + self._dt_s)
@@ -130,6 +234,7 @@ class CapExpert:
             yield _Target(
                 start.position_m + blend * (position_m - start.position_m),
                 start.yaw_rad + blend * (yaw_rad - start.yaw_rad),
+                (1 - blend) * start.tilt_rad,
                 start.width_m,
             )
 
@@ -150,19 +255,16 @@ class CapExpert:
             yield replace(self._at, width_m=self._at.width_m + step_m)
 
     def _turn(self) -> Iterator[_Target]:
-        """Turns clockwise to the end of the stroke, or until the cap is tight."""
+        """Turns clockwise until the stroke ends, the cap is tight, or the grip slips off."""
         manner, rate_rad_s = self._manner, 0.0
-        end_rad = manner.grip_yaw_rad - manner.stroke_rad
-        while True:
-            torque_nm = self._world.tightening_nm
-            if torque_nm >= manner.stop_nm:
-                return
-            felt = torque_nm > _FELT_NM
-            left_rad = self._at.yaw_rad - (end_rad - _MAX_EXTRA_RAD if felt else end_rad)
-            if left_rad <= 1e-3:
-                return
+        while not self._is_tight and self._look().on and (left_rad := self._left_rad) > 1e-3:
+            felt = self._world.tightening_nm > _FELT_NM
             brake_rad_s = float(np.sqrt(2 * _TURN_ACCEL_RAD_S2 * left_rad))
             goal_rad_s = min(manner.slow_rad_s if felt else manner.turn_rad_s, brake_rad_s)
             change = _TURN_ACCEL_RAD_S2 * self._dt_s
             rate_rad_s += float(np.clip(goal_rad_s - rate_rad_s, -2 * change, change))
             yield replace(self._at, yaw_rad=self._at.yaw_rad - rate_rad_s * self._dt_s)
+
+
+def _wrapped(angle_rad: float) -> float:
+    return float((angle_rad + np.pi) % (2 * np.pi) - np.pi)

@@ -12,10 +12,15 @@ class Collect:
     Episodes that fail are counted, not saved. The same command goes on where it was interrupted:
     what is saved stays, and the next seed follows. The data set does not depend on --workers.
 
+    With --takeover a checkpoint's policy plays first. At a random time the expert takes over from
+    whatever state the policy got into, and only what it does from there on is saved: train on it
+    beside the usual demonstrations, and the policy learns to mend its own mistakes.
+
     Examples:
       feelforward collect --episodes 20 --out datasets/tighten_cap
       feelforward collect --episodes 300 --out datasets/tighten_cap
       feelforward collect --episodes 150 --seed 5000 --corrective --out datasets/tighten_cap_fixes
+      feelforward collect --episodes 200 --seed 10000 --takeover runs/first --out datasets/rescued
     """
 
     out: Path
@@ -28,6 +33,8 @@ class Collect:
     """Seed of the first episode; evaluation uses seeds from 100000."""
     corrective: bool = False
     """The expert errs further and lower, misses at times, and shows how to come back."""
+    takeover: str | None = None
+    """Checkpoint or run whose policy begins each episode (HG-DAgger)."""
     workers: int = len(os.sched_getaffinity(0))
     """Processes that play episodes."""
 
@@ -46,9 +53,10 @@ class Collect:
             first_seed=self.seed,
             workers=self.workers,
             corrective=self.corrective,
+            takeover=self.takeover,
         )
         console = Console(highlight=False)
         if played:
-            console.print(f"{saved} of {played} episodes succeeded ({100 * saved / played:.1f} %).")
+            console.print(f"{saved} of {played} episodes saved ({100 * saved / played:.1f} %).")
         console.print(f"Data set: {self.out}  (feelforward dataset info {self.out})")
         console.print(f"Next:     feelforward train --data {self.out} --out runs/first")
