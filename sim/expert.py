@@ -31,6 +31,7 @@ _SHORT_RAD = 0.05  # of stroke: not worth turning
 _GIVE_M = 0.012  # of the soft pads on the cap, both together: beyond, there is no cap between them
 _SHORT_MOVE_M_S2, _SHORT_MOVE_RAD_S2 = 0.33, 1.6  # way / time²; the peak is 5.8 times as much
 _FAR_M = 0.04  # from here on it aims anew
+_NUDGE_M = 0.008  # beside: so much an open hand may correct without rising over the cap first
 _LOW_HOVER_M = 0.055  # an open hand that has gripped and rises to RETREAT_M ends the episode
 
 
@@ -182,7 +183,7 @@ class CapExpert:
         over = self._world.cap_position + np.array([0, 0, hover_m])
         if self._clutches:
             yield from self._let_go()
-        if not self._is_open or sight.beside_m > 0.004:
+        if not self._is_open or sight.beside_m > _NUDGE_M:
             yield from self._rise(over[2])
             if np.linalg.norm(self._at.position_m - over) > _FAR_M:
                 aside = over + np.array([*manner.aim_error_xy_m, 0])
