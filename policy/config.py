@@ -28,7 +28,7 @@ class ImageStream(_Frozen):
     name: StreamName
     history: int = Field(default=1, ge=1, le=8)
     kind: Literal["camera", "tactile"] = "camera"
-    width: int = Field(default=24, ge=8, le=256, multiple_of=8)  # channels of the first convolution
+    width: int = Field(default=24, ge=8, le=256, multiple_of=8)  # channels of the first layer
 
 
 class NetworkConfig(_Frozen):
@@ -93,6 +93,7 @@ class TrainConfig(_Frozen):
 
     steps: int = Field(default=20_000, ge=1)
     batch_size: int = Field(default=64, ge=1, le=65_536)
+    noise_draws: int = Field(default=1, ge=1, le=64)  # of noise and flow time per observation
     learning_rate: float = Field(default=5e-4, gt=0, le=1)
     warmup_steps: int = Field(default=500, ge=0)  # linear; a cosine to zero follows
     weight_decay: float = Field(default=1e-4, ge=0, le=1)

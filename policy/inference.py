@@ -101,7 +101,7 @@ class DiffusionPolicy:
         noise = torch.randn(1, self.config.horizon, action_size, generator=self._generator)
         film = {t: condition.film_BM + time for t, time in self._time_film.items()}
         return solve(
-            lambda x, t: self._network.denoise(x, film[t], condition),
+            lambda x, t: self._network.denoise(x, t, film[t], condition),
             noise,
             solver=self.config.solver,
             evaluations=self.config.evaluations,

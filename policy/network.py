@@ -15,13 +15,35 @@ from policy.config import ImageStream, PolicyConfig
 from policy.denoisers import TimeModulation, make_denoiser
 from policy.encoders import IMAGE_EMBEDDING, CameraEncoder, TactileEncoder
 
+SMALLEST_SPREAD = 0.02  # of a normalised chunk around its guess
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Of the normalised chunk: its mean, and how far it is off, roughly (a standard deviation)."""
+
+    mean_BHA: Tensor
+    spread_BHA: Tensor
+
+    def repeated(self, times: int) -> "Guess":
+        return Guess(
+            self.mean_BHA.repeat_interleave(times, 0), self.spread_BHA.repeat_interleave(times, 0)
+        )
+
 
 @dataclass(frozen=True)
 class Condition:
     """What the denoiser knows: the observation's share of the modulation, and a first guess."""
 
     film_BM: Tensor
-    guess_BHA: Tensor | None  # of the normalised chunk; none without images
+    guess: Guess | None  # none without images
+
+    def repeated(self, times: int) -> "Condition":
+        """Each observation `times` times in a row."""
+        if times == 1:
+            return self
+        guess = None if self.guess is None else self.guess.repeated(times)
+        return Condition(self.film_BM.repeat_interleave(times, 0), guess)
 
 
 class PolicyNetwork(nn.Module):
@@ -74,14 +96,29 @@ class PolicyNetwork(nn.Module):
 
     def velocity(self, x_BHA: Tensor, t_B: Tensor, condition: Condition) -> Tensor:
         """dx/dt at flow time t."""
-        return self.denoise(x_BHA, condition.film_BM + self.time_modulation(t_B), condition)
+        film_BM = condition.film_BM + self.time_modulation(t_B)
+        return self.denoise(x_BHA, t_B[:, None, None], film_BM, condition)
 
-    def denoise(self, x_BHA: Tensor, film_BM: Tensor, condition: Condition) -> Tensor:
-        """The same with the modulation of observation and time already added up."""
-        guess = condition.guess_BHA
-        return self.denoiser(
-            x_BHA if guess is None else torch.cat([x_BHA, guess.detach()], -1), film_BM
-        )
+    def denoise(
+        self, x_BHA: Tensor, t: Tensor | float, film_BM: Tensor, condition: Condition
+    ) -> Tensor:
+        """The same with the modulation of observation and time already added up.
+
+        The chunk lies around the guess g with about the spread s. Were it normal, then with
+        y = x - t g and v² = t² s² + (1 - t)² the best velocity would be
+        g + (t s² - (1 - t)) y / v², off by s / v. The denoiser tells the rest in units of that:
+        so it need not carry the noise through, and its first samples are guesses (after the
+        preconditioning of Karras et al. 2022, "EDM", table 1).
+        """
+        if condition.guess is None:
+            return self.denoiser(x_BHA, film_BM)
+        guess, spread = condition.guess.mean_BHA.detach(), condition.guess.spread_BHA.detach()
+        y = x_BHA - t * guess
+        variance = (t * spread).square() + (1 - t) ** 2
+        unit = variance.rsqrt()
+        rest = self.denoiser(torch.cat([y * unit, guess], -1), film_BM)
+        gain = (t * spread.square() - (1 - t)) / variance
+        return guess + gain * y + spread * unit * rest
 
     def tactile_encoders(self) -> dict[str, TactileEncoder]:
         return {
@@ -96,29 +133,32 @@ class Glance(nn.Module):
 
     Where the arm is going can mostly be told from how it moved, so a denoiser learns that first
     and looks last. This head gives the encoders a gradient of their own, free of noise; the
-    denoiser gets the guess beside the noisy chunk and decides what to make of it.
+    denoiser gets the guess beside the noisy chunk and starts from it.
     """
 
     def __init__(self, size: int, chunk: tuple[int, int], *, hidden: int = 256) -> None:
         super().__init__()
+        self.chunk = chunk
         self.layers = nn.Sequential(
             nn.Linear(size, hidden),
             nn.SiLU(),
             nn.Linear(hidden, hidden),
             nn.SiLU(),
-            nn.Linear(hidden, chunk[0] * chunk[1]),
-            nn.Unflatten(-1, chunk),
         )
+        self.mean = nn.Linear(hidden, chunk[0] * chunk[1])
+        self.spread = nn.Linear(hidden, chunk[0] * chunk[1])
 
-    def forward(self, feature_BF: Tensor, seen_BE: Tensor) -> Tensor:
-        """(B, H, A), normalised."""
-        return self.layers(torch.cat([feature_BF, seen_BE], -1))
+    def forward(self, feature_BF: Tensor, seen_BE: Tensor) -> Guess:
+        """The spread's gradient stays in its own layer: the eyes learn from the mean alone."""
+        hidden = self.layers(torch.cat([feature_BF, seen_BE], -1))
+        spread = SMALLEST_SPREAD + functional.softplus(self.spread(hidden.detach()))
+        return Guess(self.mean(hidden).unflatten(-1, self.chunk), spread.unflatten(-1, self.chunk))
 
 
 def _encoder(stream: ImageStream, size: tuple[int, int, int]) -> nn.Module:
     if stream.kind == "tactile":
         return TactileEncoder(frames=stream.history, width=stream.width, size=size)
-    return CameraEncoder(frames=stream.history, width=stream.width)
+    return CameraEncoder(frames=stream.history, width=stream.width, size=size)
 
 
 def scale_image(image: Tensor) -> Tensor:

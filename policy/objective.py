@@ -1,8 +1,10 @@
 """The loss of one step, a pure function of (weights, batch, seed, step).
 
-Legend: B batch, T frames, H rows, A numbers of an action, F numbers of an observation.
+Legend: B batch, T frames, H rows, A numbers of an action, F numbers of an observation. What is
+drawn per observation (`noise_draws`) lies side by side along B.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +16,7 @@ from policy.augment import colour_jitter, random_shift
 from policy.config import Recipe
 from policy.data.sampler import Batch
 from policy.features import Features, without_past
-from policy.network import PolicyNetwork, scale_image
+from policy.network import Guess, PolicyNetwork, scale_image
 from policy.paths import CondOT, flow_matching_loss
 from policy.statistics import Statistics, as_streams
 
@@ -44,23 +46,24 @@ class Objective:
         generator = keyed_generator(*draw)
         feature_BF, still_BF, action_BHA = self._numbers(batch)
         images = self._images(batch, augment=augment, generator=generator)
-        noise_BHA = torch.randn(action_BHA.shape, generator=generator).to(self.device)
-        t_B = torch.rand(len(action_BHA), generator=generator).to(self.device)
+        draws_BHA = action_BHA.repeat_interleave(train.noise_draws, 0)
+        noise_BHA = torch.randn(draws_BHA.shape, generator=generator).to(self.device)
+        t_B = torch.rand(len(draws_BHA), generator=generator).to(self.device)
         if augment and train.history_dropout:
-            hidden_B1 = torch.rand(len(t_B), 1, generator=generator) < train.history_dropout
+            hidden_B1 = torch.rand(len(action_BHA), 1, generator=generator) < train.history_dropout
             feature_BF = torch.where(hidden_B1.to(self.device), still_BF, feature_BF)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=train.bf16):
             condition = network.condition(feature_BF, still_BF, images)
+            repeated = condition.repeated(train.noise_draws)
             loss = flow_matching_loss(
-                lambda x, t: network.velocity(x, t, condition),
-                action_BHA,
+                lambda x, t: network.velocity(x, t, repeated),
+                draws_BHA,
                 noise_BHA,
                 t_B,
                 path=PATH,
             )
-            if augment and condition.guess_BHA is not None:
-                off = functional.mse_loss(condition.guess_BHA, action_BHA)
-                loss = loss + train.glance_weight * off
+            if augment and condition.guess is not None:
+                loss = loss + train.glance_weight * _guess_loss(condition.guess, action_BHA)
         return loss
 
     def _numbers(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,6 +91,13 @@ class Objective:
                 else scale_image(image)
             )
         return images
+
+
+def _guess_loss(guess: Guess, action_BHA: Tensor) -> Tensor:
+    """The mean learns by squared error; the spread to be what a normal error's size tells."""
+    off_BHA = guess.mean_BHA - action_BHA
+    spread_BHA = math.sqrt(math.pi / 2) * off_BHA.detach().abs()
+    return off_BHA.square().mean() + functional.mse_loss(guess.spread_BHA, spread_BHA)
 
 
 def keyed_generator(seed: int, step: int) -> Generator:

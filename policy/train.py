@@ -6,6 +6,7 @@ out_dir/
   tensorboard/         loss, validation loss, learning rate, gradient norm
 """
 
+import ctypes
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from robot_io.clock import NS_PER_S, MonotonicClock
 from robot_io.errors import FeelforwardError
 
 VALIDATION_BATCHES = 4
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # <malloc.h>
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class _Run:
     def begin(self, *, resume: bool) -> None:
         """Fits the statistics and builds the network, or takes both from the interrupted run."""
         torch.set_num_threads(self.recipe.train.threads)
+        _keep_freed_memory()
         used = (self.out_dir / STATE).exists() or self.folder.exists()
         if used and not resume:
             raise FeelforwardError(
@@ -240,6 +243,17 @@ def _device(config: TrainConfig) -> torch.device:
     if config.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(config.device)
+
+
+def _keep_freed_memory() -> None:
+    """Tells glibc to keep what a step frees for the next one: a third of a step's time on a CPU.
+
+    Otherwise large tensors go back to the system, which clears their pages anew in every step.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1)):
+            mallopt(option, value)
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from torch.nn import functional
 from policy.augment import colour_jitter, random_shift
 from policy.config import NetworkConfig
 from policy.denoisers import RowConvolution, make_denoiser
-from policy.encoders import TactileEncoder, spatial_softmax
+from policy.encoders import CameraEncoder, TactileEncoder, cut, spatial_softmax
 from policy.network import PolicyNetwork
+from robot_io.errors import FeelforwardError
 
 
 @pytest.mark.parametrize("horizon", [16, 32])
@@ -49,20 +50,42 @@ def test_the_whole_network_learns_in_all_its_parts(horizon: int) -> None:
     for _ in range(2):  # the first convolutions wake up after one step, behind zero weights
         condition = network.condition(torch.randn(2, 20), torch.randn(2, 20), images)
         velocity_BHA = network.velocity(x_BHA, torch.rand(2), condition)
-        assert condition.guess_BHA is not None
-        (velocity_BHA.square().mean() + condition.guess_BHA.square().mean()).backward()
+        assert condition.guess is not None
+        guess = condition.guess.mean_BHA + condition.guess.spread_BHA
+        (velocity_BHA.square().mean() + guess.square().mean()).backward()
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter -= 0.1 * parameter.grad
     asleep = [n for n, p in network.named_parameters() if not p.grad.abs().sum() > 0]
-    assert [name for name in asleep if not name.endswith("points.bias")] == []  # softmax cancels it
+    assert asleep == []
 
 
-def test_spatial_softmax_points_at_the_peak() -> None:
-    score = torch.zeros(1, 2, 5, 9)
-    score[0, 0, 0, 8] = 50.0
-    score[0, 1, 4, 4] = 50.0
-    torch.testing.assert_close(spatial_softmax(score), torch.tensor([[-1.0, 1.0, 1.0, 0.0]]))
+def test_an_image_is_cut_into_cells_of_four_quarters() -> None:
+    image = torch.arange(2 * 16 * 24).view(1, 2, 16, 24, 1)
+    pieces_BNQP = cut(image)
+    assert pieces_BNQP.shape == (1, 2 * 3, 4, 2 * 16)
+    upper_right = pieces_BNQP[0, 2]
+    assert torch.equal(upper_right[0], image[0, :, 0:4, 16:20].flatten())
+    assert torch.equal(upper_right[2], image[0, :, 4:8, 16:20].flatten())
+
+
+def test_spatial_softmax_points_at_the_quarter_of_the_peak() -> None:
+    encoder = CameraEncoder(frames=1, width=8, size=(32, 48, 3))
+    row, column = torch.meshgrid(
+        torch.linspace(-1, 1, 32 // 4), torch.linspace(-1, 1, 48 // 4), indexing="ij"
+    )
+    where = torch.stack([row, column], -1).repeat_interleave(4, 0).repeat_interleave(4, 1)
+    place_MP = cut(where[None, None]).flatten(0, 2).unflatten(1, (16, 2))
+    torch.testing.assert_close(place_MP[:, 0].T, encoder.position_2M)
+    score_BMK = torch.zeros(1, 96, 2)
+    score_BMK[0, 5, 0] = score_BMK[0, 70, 1] = 50.0
+    place_B2K = spatial_softmax(score_BMK, encoder.position_2M)
+    torch.testing.assert_close(place_B2K[0], encoder.position_2M[:, [5, 70]])
+
+
+def test_an_image_that_cannot_be_cut_is_refused() -> None:
+    with pytest.raises(FeelforwardError, match=r"60 x 96 px.*multiples of 8"):
+        CameraEncoder(frames=1, width=8, size=(60, 96, 3))
 
 
 def test_an_untouched_gel_is_nothing_to_the_tactile_encoder() -> None:
@@ -70,8 +93,9 @@ def test_an_untouched_gel_is_nothing_to_the_tactile_encoder() -> None:
     reference = torch.rand(TOUCH)
     encoder.calibrate(reference, torch.rand(4, 1, *TOUCH))
     with torch.no_grad():
-        for layer in (*encoder.convolutions, encoder.out):
-            layer.bias.zero_()
+        for name, parameter in encoder.named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()
         assert encoder(reference.expand(1, 1, *TOUCH)).abs().max() < 1e-5
         assert encoder(torch.rand(1, 1, *TOUCH)).abs().max() > 1e-2
 

@@ -9,8 +9,10 @@ from policy import statistics
 from policy.config import Recipe, TrainConfig
 from policy.data.sampler import Batch
 from policy.features import make_features
-from policy.network import Condition, PolicyNetwork
-from policy.objective import Objective
+from policy.network import Condition, Guess, PolicyNetwork, scale_image
+from policy.objective import Objective, keyed_generator
+from policy.paths import CondOT, flow_matching_loss
+from policy.samplers import solve
 from policy.statistics import fit_statistics
 
 CONFIG = tool_config(images=True)
@@ -63,6 +65,35 @@ def test_a_hidden_past_does_not_count(
     assert (losses[0] == losses[1]) == same
 
 
+def test_several_draws_of_noise_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    objective, network = build(monkeypatch, noise_draws=3)
+    batch = SAMPLER.sample(0)
+    generator = keyed_generator(0, 5)
+    noise_KHA = torch.randn(3 * 4, 16, 10, generator=generator)
+    t_K = torch.rand(3 * 4, generator=generator)
+    objective.loss(network, batch, draw=(0, 5), augment=False).backward()
+    together = [parameter.grad for parameter in network.parameters()]
+    network.zero_grad(set_to_none=True)
+    losses = []
+    for k in range(3):
+        feature_BF, still_BF, action_BHA = objective._numbers(batch)
+        images = {name: scale_image(torch.from_numpy(x)) for name, x in batch.images.items()}
+        condition = network.condition(feature_BF, still_BF, images)
+        one = flow_matching_loss(
+            lambda x, t, known=condition: network.velocity(x, t, known),
+            action_BHA,
+            noise_KHA[k::3],
+            t_K[k::3],
+            path=CondOT(),
+        )
+        (one / 3).backward()
+        losses.append(one.item())
+    loss = objective.loss(network, batch, draw=(0, 5), augment=False).item()
+    assert loss == pytest.approx(np.mean(losses), rel=1e-5)
+    for mine, parameter in zip(together, network.parameters(), strict=True):
+        torch.testing.assert_close(mine, parameter.grad, rtol=1e-3, atol=1e-6)
+
+
 def test_the_glance_teaches_the_encoders_before_the_denoiser_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -71,19 +102,37 @@ def test_the_glance_teaches_the_encoders_before_the_denoiser_does(
     for augment, taught in ((False, False), (True, True)):  # the regression counts in training
         network.zero_grad()
         objective.loss(network, batch, draw=(0, 0), augment=augment).backward()
-        gradient = network.encoders["wrist"].stem.weight.grad
+        gradient = network.encoders["wrist"].cells.quarter.weight.grad
         assert bool(np.abs(gradient.numpy()).sum() > 0) == taught
+
+
+def test_without_a_word_of_the_denoiser_samples_spread_around_the_guess(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, network = build(monkeypatch)
+    torch.nn.init.zeros_(network.denoiser.out.weight)
+    torch.nn.init.zeros_(network.denoiser.out.bias)
+    guess = Guess(torch.randn(1, 16, 10), 0.1 + 0.5 * torch.rand(1, 16, 10))
+    known = Condition(torch.zeros(1, network.denoiser.modulation), guess).repeated(300)
+    sample_BHA = solve(
+        lambda x, t: network.denoise(x, t, known.film_BM, known),
+        torch.randn(300, 16, 10),
+        solver="midpoint",
+        evaluations=20,
+    )
+    off_BHA = (sample_BHA - guess.mean_BHA) / guess.spread_BHA
+    assert off_BHA.mean(0).abs().max() < 0.3
+    assert off_BHA.std().item() == pytest.approx(1, rel=0.05)
 
 
 def test_the_denoiser_sees_the_guess_and_does_not_bend_it(monkeypatch: pytest.MonkeyPatch) -> None:
     _, network = build(monkeypatch)
     film_BM, x_BHA = torch.zeros(2, network.denoiser.modulation), torch.zeros(2, 16, 10)
-    with torch.no_grad():
-        for parameter in network.denoiser.parameters():
-            parameter += 0.1 * torch.randn_like(parameter)
-    guess_BHA = torch.zeros(2, 16, 10, requires_grad=True)
-    first = network.denoise(x_BHA, film_BM, Condition(film_BM, guess_BHA))
-    other = network.denoise(x_BHA, film_BM, Condition(film_BM, guess_BHA + 1))
+    mean_BHA, spread_BHA = (torch.ones(2, 16, 10, requires_grad=True) for _ in range(2))
+    first = network.denoise(x_BHA, 0.5, film_BM, Condition(film_BM, Guess(mean_BHA, spread_BHA)))
+    moved = Guess(mean_BHA + 1, spread_BHA)
+    other = network.denoise(x_BHA, 0.5, film_BM, Condition(film_BM, moved))
     assert not torch.allclose(first, other)
     first.sum().backward()
-    assert guess_BHA.grad is None
+    assert mean_BHA.grad is None
+    assert spread_BHA.grad is None
