@@ -80,9 +80,12 @@ class WindowSampler:
         return {"min": x.min(0), "max": x.max(0), "mean": x.mean(0), "std": x.std(0)}
 
     def first_image(self, name: str) -> np.ndarray:
-        """(H, W, C) float32: the mean of the first frames of all chosen episodes."""
+        """(H, W, C) float32: the median of the first frames of all chosen episodes.
+
+        Few episodes that begin in contact (after a take-over) do not move it.
+        """
         first = [dataset.image(name)[dataset.starts] for dataset in self._datasets]
-        return np.concatenate(first).mean(0, dtype=np.float64).astype(np.float32)
+        return np.median(np.concatenate(first), axis=0).astype(np.float32)
 
     @property
     def description(self) -> str:
