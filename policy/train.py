@@ -246,7 +246,7 @@ def _device(config: TrainConfig) -> torch.device:
 
 
 def _keep_freed_memory() -> None:
-    """Tells glibc to keep what a step frees for the next one (much of a CPU step is page clearing).
+    """Tells glibc to keep what a step frees for the next one.
 
     Otherwise large tensors go back to the system, which clears their pages anew in every step.
     """
