@@ -1,7 +1,5 @@
-"""Files that are either the old one or the whole new one, never half of it."""
+"""Texts and tensors on disk; a good file is replaced by a whole new one only."""
 
-import contextlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,27 +8,12 @@ import safetensors.torch
 from torch import Tensor
 
 from robot_io.errors import FeelforwardError
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes beside `path`, then puts it in place at once. Raises FeelforwardError on failure."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with fresh.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except OSError as error:
-        raise FeelforwardError(f"{path} cannot be written: {error.strerror}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            fresh.unlink(missing_ok=True)
+from robot_io.files import replacing
 
 
 def write_text(path: Path, content: str) -> None:
-    write_bytes(path, content.encode())
+    with replacing(path) as fresh:
+        fresh.write_text(content, encoding="utf-8")
 
 
 def write_tensors(
@@ -38,7 +21,8 @@ def write_tensors(
 ) -> None:
     """A safetensors file."""
     dense = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, safetensors.torch.save(dense, dict(metadata) if metadata else None))
+    with replacing(path) as fresh:
+        safetensors.torch.save_file(dense, fresh, dict(metadata) if metadata else None)
 
 
 def read_text(path: Path) -> str:

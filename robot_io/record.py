@@ -9,6 +9,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from robot_io.errors import FeelforwardError
+from robot_io.files import replacing
 from robot_io.loop import Tick
 from robot_io.types import ArmState
 
@@ -40,15 +41,12 @@ class EpisodeRecord:
 
     def save(self, path: Path) -> None:
         """Writes an .npz without pickle; a good file is replaced by a whole one only."""
-        path = Path(path)
-        part = path.with_name(path.name + ".part")
-        with part.open("wb") as file:
+        with replacing(path) as fresh, fresh.open("wb") as file:
             np.savez_compressed(
                 file,
                 allow_pickle=False,
                 **{each.name: getattr(self, each.name) for each in fields(self)},
             )
-        part.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -7,10 +7,10 @@ from typing import Self
 import numpy as np
 
 from robot_io.clock import NS_PER_S
+from robot_io.files import replacing
 from robot_io.rows import rotate
 from scripts import film
 from scripts.episode import Episode, Scene
-from scripts.files import replacing
 from scripts.progress import episode_progress
 from sim.tighten_cap import BAND_NM
 from sim.view import CapView

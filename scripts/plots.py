@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from robot_io.clock import NS_PER_MS
+from robot_io.files import replacing
 from robot_io.session_timing import Outcome
-from scripts.files import replacing
 
 
 def plot_timing(path: Path, outcomes: Sequence[Outcome]) -> None:

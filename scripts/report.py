@@ -18,8 +18,8 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Table
 
+from robot_io.files import replacing
 from robot_io.session_timing import Percentiles, Timing
-from scripts.files import replacing
 from scripts.stats import wilson_interval
 
 SUCCESS = "success"

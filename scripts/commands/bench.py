@@ -31,7 +31,7 @@ class BenchSim:
     """File for one JSON object with the figures."""
 
     def run(self) -> None:
-        from scripts.files import check_writable, replacing
+        from robot_io.files import check_writable, replacing
         from scripts.graphics import need_rendering
         from scripts.report import machine
 

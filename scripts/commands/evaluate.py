@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from robot_io.errors import FeelforwardError
+from robot_io.files import check_writable
 from scripts.checkpoints import SHIPPED_DEFAULT, find_checkpoint
-from scripts.files import check_writable
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,7 +182,7 @@ def test_an_interrupted_save_leaves_the_old_file(
     def full_disk(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("policy.storage.os.fsync", full_disk)
+    monkeypatch.setattr("robot_io.files.os.fsync", full_disk)
     with pytest.raises(FeelforwardError, match=r"card.md cannot be written: No space left"):
         append_to_card(checkpoint, "Measured", "x")
     assert (checkpoint / "card.md").read_text() == before

@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from robot_io.errors import FeelforwardError
+from robot_io.files import replacing
 from robot_io.session_timing import Percentiles, Timing
-from scripts.files import replacing
 from scripts.report import EpisodeResult, Report
 
 RESULTS = (
