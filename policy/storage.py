@@ -22,7 +22,7 @@ def write_tensors(
     """A safetensors file."""
     dense = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as fresh:
-        safetensors.torch.save_file(dense, fresh, dict(metadata) if metadata else None)
+        fresh.write_bytes(safetensors.torch.save(dense, dict(metadata) if metadata else None))
 
 
 def read_text(path: Path) -> str:
