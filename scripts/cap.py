@@ -24,6 +24,7 @@ from sim.tighten_cap import TIME_LIMIT_S, Outcome
 NAME = "TightenCap"
 TEXT = "screw the cap of the bottle tight by feel, let go and retreat"
 STEP_NS = 100 * NS_PER_MS
+Shown = tuple[Observation, np.ndarray]  # what was observed, and the row (8,) meant at that stamp
 VECTORS = ("measured", "commanded")
 IMAGES = ("wrist", "scene", "tactile_left", "tactile_right")
 _ONE_EACH: Mapping[str, int] = dict.fromkeys((*VECTORS, *IMAGES), 1)
@@ -40,7 +41,7 @@ class _HandOver(CommandBuffer):
     ) -> None:
         super().__init__(rows, max_age_ns=robot.max_age_ns, seam_ns=robot.seam_ns)
         self._at_ns, self._begin = at_ns, begin
-        self._expert: CapExpert | None = None
+        self.expert: CapExpert | None = None
 
     def wants_plan(self, now_ns: int) -> bool:
         return now_ns < self._at_ns and super().wants_plan(now_ns)
@@ -50,23 +51,35 @@ class _HandOver(CommandBuffer):
             return super().sample(now_ns)
         if now_ns < self._at_ns + _TO_REST_NS:
             return None
-        if self._expert is None:
-            self._expert = self._begin()
-        return self._expert.sample(now_ns)
+        if self.expert is None:
+            self.expert = self._begin()
+        return self.expert.sample(now_ns)
 
 
 class _Notes(Observer):
-    """Keeps what was observed, whoever asked for it."""
+    """Keeps what was observed, whoever asked for it, and what the expert meant to do."""
 
     def reset(self) -> None:
         super().reset()
-        self.seen: list[Observation] = []
+        self._seen: list[Observation] = []
+        self._intended: dict[int, np.ndarray] = {}
 
     def observe(self) -> Observation | None:
         observation = super().observe()
         if observation is not None:
-            self.seen.append(observation)
+            self._seen.append(observation)
         return observation
+
+    def intend(self, stamp_ns: int, row_8: np.ndarray) -> None:
+        self._intended[stamp_ns] = row_8
+
+    def shown(self) -> list[Shown]:
+        """Exposures fall on ticks: each observation has its intention."""
+        return [
+            (seen, self._intended[seen.observed_ns])
+            for seen in self._seen
+            if seen.observed_ns in self._intended
+        ]
 
 
 class CapStage:
@@ -81,26 +94,25 @@ class CapStage:
         self._cap = LockstepCap(timing)
         self._cap.__enter__()
 
-    def show(
-        self, seed: int, *, corrective: bool = False
-    ) -> tuple[EpisodeResult, list[Observation]]:
-        """The expert plays; returns what a policy would have observed, row by row."""
+    def show(self, seed: int, *, corrective: bool = False) -> tuple[EpisodeResult, list[Shown]]:
+        """The expert plays; returns what a policy would have observed and should have done."""
         self._cap.reset(seed)
         notes = _Notes(self._rows, step_ns=STEP_NS, **_by_kind(_ONE_EACH))
+        expert = CapExpert(self._cap.world, corrective=corrective)
 
         def look(tick: Tick, state: ArmState) -> None:
+            notes.intend(tick.stamp_ns, expert.intended_8)
             notes.observe()
 
-        expert = CapExpert(self._cap.world, corrective=corrective)
         self._run(expert, notes, planner=None, on_tick=look)
-        return self._result(seed), notes.seen
+        return self._result(seed), notes.shown()
 
     def take_over(
         self, seed: int, source: ChunkSource, history: Mapping[str, int], *, after_s: float
-    ) -> tuple[EpisodeResult, list[Observation]]:
+    ) -> tuple[EpisodeResult, list[Shown]]:
         """The policy plays, after `after_s` the expert (HG-DAgger, Kelly et al. 2019).
 
-        Returns what was observed while the expert commanded: nothing where it never did.
+        Returns what was shown while the expert commanded: nothing where it never did.
         """
         self._cap.reset(seed)
         source.reset(seed)
@@ -110,6 +122,8 @@ class CapStage:
         def look(tick: Tick, state: ArmState) -> None:
             nonlocal sent_8
             sent_8 = tick.verdict.row_D
+            if buffer.expert is not None:
+                notes.intend(tick.stamp_ns, buffer.expert.intended_8)
             notes.observe()
 
         def begin() -> CapExpert:
@@ -120,7 +134,7 @@ class CapStage:
         self._run(buffer, notes, planner=self._planner(source, buffer), on_tick=look)
         result = self._result(seed)
         result = replace(result, scores={**result.scores, "takeover_s": after_s})
-        return result, [seen for seen in notes.seen if seen.observed_ns >= at_ns + _TO_REST_NS]
+        return result, notes.shown()
 
     def play(
         self, seed: int, source: ChunkSource, history: Mapping[str, int], *, film: bool = False

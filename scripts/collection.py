@@ -14,7 +14,6 @@ import numpy as np
 from policy.checkpoint import read_recipe
 from policy.data import LeRobotWriter, open_dataset
 from robot_io.errors import FeelforwardError
-from robot_io.types import Observation
 from scripts import cap
 from scripts.checkpoints import find_checkpoint
 from scripts.policies import check_streams, load_policy
@@ -23,7 +22,7 @@ from scripts.report import EpisodeResult
 from scripts.robot import load_robot
 from scripts.workers import play_seeds
 
-Demonstration = tuple[EpisodeResult, Sequence[Observation]]
+Demonstration = tuple[EpisodeResult, Sequence[cap.Shown]]
 ROWS_PER_S = 10.0
 TAKEOVER_S = (1.0, 20.0)  # uniform: early and late phases both
 
@@ -59,10 +58,10 @@ def collect(
         bar = progress.add_task("demonstrations", total=episodes, completed=there, note="")
         if there >= episodes:
             return 0, 0
-        for result, observations in play_seeds(make_player, seeds, workers=workers):
+        for result, shown in play_seeds(make_player, seeds, workers=workers):
             played += 1
-            if result.success and observations:
-                save(writer, result, observations)
+            if result.success and shown:
+                save(writer, result, shown)
             saved = writer.total_episodes - there
             progress.update(bar, completed=writer.total_episodes, note=f"{saved}/{played} saved")
             if writer.total_episodes >= episodes:
@@ -87,21 +86,21 @@ def make_supervisor(checkpoint: Path) -> Callable[[int], Demonstration]:
     return play
 
 
-def save(writer: LeRobotWriter, result: EpisodeResult, observations: Sequence[Observation]) -> None:
-    """One demonstration as one episode: row t is what was observed, and commanded, at its stamp.
+def save(writer: LeRobotWriter, result: EpisodeResult, shown: Sequence[cap.Shown]) -> None:
+    """One demonstration as one episode: row t is what was observed, and meant, at its stamp.
 
     All simulated sensors expose together, so one stamp holds for every stream of a row.
     """
-    row_ns = np.array([seen.observed_ns for seen in observations], np.int64)
+    row_ns = np.array([seen.observed_ns for seen, _ in shown], np.int64)
     vectors, images = (
-        {name: np.stack([pick(seen, name) for seen in observations]) for name in names}
+        {name: np.stack([pick(seen, name) for seen, _ in shown]) for name in names}
         for names, pick in (
             (cap.VECTORS, lambda seen, name: seen.vectors[name][-1]),
             (cap.IMAGES, lambda seen, name: seen.images[name][-1]),
         )
     )
     writer.save_episode(
-        vectors={**vectors, "action": vectors["commanded"]},
+        vectors={**vectors, "action": np.stack([row_8 for _, row_8 in shown])},
         images=images,
         stamps={"row": row_ns, **dict.fromkeys(cap.IMAGES, row_ns)},
         task=cap.TEXT,

@@ -11,6 +11,10 @@ looks before each step, so that it comes back from its own mistakes and from tho
 Speeds, approach, grip yaw and strokes vary with the seed. Coming from afar it often aims beside the
 cap first and corrects on the way, so that a policy sees how to come back from an error. In its
 corrective manner it errs further and lower, and sometimes closes the hand on nothing first.
+
+Its hand is not quite steady: what it sends strays around what it intends. Recorded beside each
+other, the two show a policy how to come back from the small errors that its own plans will make
+(DART: Laskey et al. 2017, "Noise injection for robust imitation learning").
 """
 
 from collections.abc import Iterator
@@ -19,8 +23,9 @@ from dataclasses import dataclass, replace
 import mujoco
 import numpy as np
 
-from robot_io.clock import NS_PER_S
+from robot_io.clock import NS_PER_MS, NS_PER_S
 from robot_io.types import Command, MonoNs, Provenance
+from sim.fr3 import MAX_WIDTH_M
 from sim.tighten_cap import RETREAT_M
 from sim.world import CapWorld, tool_down_quat_wxyz
 
@@ -33,6 +38,11 @@ _SHORT_MOVE_M_S2, _SHORT_MOVE_RAD_S2 = 0.33, 1.6  # way / time²; the peak is 5.
 _FAR_M = 0.04  # from here on it aims anew
 _NUDGE_M = 0.008  # beside: so much an open hand may correct without rising over the cap first
 _LOW_HOVER_M = 0.055  # an open hand that has gripped and rises to RETREAT_M ends the episode
+# How far the hand strays (standard deviations) in position, in rotation as a vector in the tool
+# frame, and in width: a new error every 100 ms, gone over to as smoothly as from plan to plan.
+_STRAY_7 = np.array([0.0025, 0.0025, 0.0025, 0.012, 0.012, 0.025, 0.004])  # m, rad, m
+_STRAY_EVERY_NS = 100 * NS_PER_MS
+_STRAY_KEPT = 0.6  # of an error in the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,7 @@ class Manner:
     stop_nm: float
     open_width_m: float
     retreat_m: float
+    unsteady: float  # times the usual straying
 
     @staticmethod
     def sample(rng: np.random.Generator, *, corrective: bool = False) -> "Manner":
@@ -69,6 +80,7 @@ class Manner:
             stop_nm=rng.uniform(0.57, 0.63),
             open_width_m=rng.uniform(0.062, 0.070),
             retreat_m=rng.uniform(0.11, 0.14),
+            unsteady=rng.uniform(0.0, 1.5),
         )
 
 
@@ -92,6 +104,24 @@ class _Target:
         quat_wxyz = tool_down_quat_wxyz(self.yaw_rad)
         mujoco.mju_quatIntegrate(quat_wxyz, self.tilt_rad, 1.0)
         return np.concatenate([self.position_m, quat_wxyz, [self.width_m]])
+
+
+class _Stray:
+    """Errors of position, rotation (vector in the tool frame) and width, drawn and blended."""
+
+    def __init__(self, rng: np.random.Generator, scale: float, now_ns: int) -> None:
+        self._rng, self._scale_7 = rng, scale * _STRAY_7
+        self._since_ns = now_ns
+        self._from_7, self._to_7 = np.zeros(7), np.zeros(7)  # it begins where it was handed over
+
+    def at(self, now_ns: int) -> np.ndarray:
+        """(7,) x y z, rotation vector, width; ask with rising stamps."""
+        while now_ns - self._since_ns >= _STRAY_EVERY_NS:
+            self._since_ns += _STRAY_EVERY_NS
+            fresh_7 = np.sqrt(1 - _STRAY_KEPT**2) * self._scale_7 * self._rng.standard_normal(7)
+            self._from_7, self._to_7 = self._to_7, _STRAY_KEPT * self._to_7 + fresh_7
+        share = (now_ns - self._since_ns) / _STRAY_EVERY_NS
+        return self._from_7 + share * (self._to_7 - self._from_7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +155,29 @@ class CapExpert:
         self._manner = Manner.sample(rng, corrective=corrective)
         self._at = _Target.of(commanded_8 if commanded_8 is not None else world.state().row_D)
         self._now_ns: int = world.now_ns
+        stray_rng = np.random.default_rng([world.seed, 102])
+        self._stray = _Stray(stray_rng, self._manner.unsteady, world.now_ns)
         self._dt_s = 0.0
         self._script = self._play()
 
     def sample(self, now_ns: int) -> Command:
-        """The command for this tick; call with rising stamps."""
+        """The command for this tick, strayed from the intended row; call with rising stamps."""
         self._dt_s = (now_ns - self._now_ns) / NS_PER_S
         self._now_ns = now_ns
         self._at = next(self._script, self._at)
-        return Command(0, MonoNs(now_ns), self._at.row(), Provenance("expert"))
+        return Command(0, MonoNs(now_ns), self._strayed(), Provenance("expert"))
+
+    @property
+    def intended_8(self) -> np.ndarray:
+        """The row of the last tick as it was meant."""
+        return self._at.row()
+
+    def _strayed(self) -> np.ndarray:
+        row_8, stray_7 = self._at.row(), self._stray.at(self._now_ns)
+        row_8[:3] += stray_7[:3]
+        mujoco.mju_quatIntegrate(row_8[3:7], stray_7[3:6], 1.0)
+        row_8[7] = np.clip(row_8[7] + stray_7[6], 0.0, MAX_WIDTH_M)
+        return row_8
 
     def _play(self) -> Iterator[_Target]:
         manner = self._manner
@@ -154,12 +198,13 @@ class CapExpert:
         yield from self._rise(self._world.cap_position[2] + manner.retreat_m)
 
     def _look(self) -> _Sight:
-        row_8, cap_3 = self._world.state().row_D, self._world.cap_position
-        return _Sight(
-            beside_m=float(np.hypot(*(row_8[:2] - cap_3[:2]))),
-            above_m=float(row_8[2] - cap_3[2]),
-            gap_m=float(row_8[7] - 2 * self._world.layout.cap_radius_m),
-        )
+        """The straying of its open hand it knows, and does not mind; a closed one the cap holds."""
+        row_8 = self._world.state().row_D
+        gap_m = float(row_8[7] - 2 * self._world.layout.cap_radius_m)
+        off_3 = row_8[:3] - self._world.cap_position
+        if gap_m > 0:
+            off_3 -= self._stray.at(self._now_ns)[:3]
+        return _Sight(float(np.hypot(*off_3[:2])), float(off_3[2]), gap_m)
 
     @property
     def _is_tight(self) -> bool:

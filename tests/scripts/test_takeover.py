@@ -41,19 +41,19 @@ def test_a_takeover_is_not_also_corrective(tmp_path: Path):
 def test_the_expert_takes_over_and_only_what_it_does_is_kept():
     need_rendering()
     stage = CapStage(load_robot())
-    result, seen = stage.take_over(5, Astray(), {"commanded": 2}, after_s=3.0)
-    commanded = np.stack([each.vectors["commanded"][-1] for each in seen])
+    result, shown = stage.take_over(5, Astray(), {"commanded": 2}, after_s=3.0)
+    meant = np.stack([row_8 for _, row_8 in shown])
     assert result.success
     assert result.scores["takeover_s"] == 3.0
-    assert seen[0].observed_ns == 3_300_000_000  # at rest, then the next row of 100 ms
-    assert len(seen) == pytest.approx(result.steps - 33, abs=1)
-    assert np.abs(np.diff(commanded[:, :3], axis=0)).max() < 0.05  # 0.5 m/s
-    assert commanded[:, 2].argmin() > 0  # it rises from where the policy left it
+    assert shown[0][0].observed_ns == 3_300_000_000  # at rest, then the next row of 100 ms
+    assert len(shown) == pytest.approx(result.steps - 33, abs=1)
+    assert np.abs(np.diff(meant[:, :3], axis=0)).max() < 0.05  # 0.5 m/s
+    assert meant[:, 2].argmin() > 0  # it rises from where the policy left it
 
 
 @pytest.mark.slow
 def test_nothing_is_kept_where_the_policy_never_gave_way():
     need_rendering()
     stage = CapStage(load_robot())
-    _, seen = stage.take_over(5, Astray(), {"commanded": 2}, after_s=60.0)
-    assert seen == []
+    _, shown = stage.take_over(5, Astray(), {"commanded": 2}, after_s=60.0)
+    assert shown == []

@@ -43,12 +43,12 @@ class Hand:
             self.go(expert.sample(self.world.now_ns).row_D)
 
     def rescued(self, expert: CapExpert | None = None) -> list[np.ndarray]:
-        """Lets an expert, by default a new one, play to the end; returns its commands."""
+        """Lets an expert, by default a new one, play to the end; returns what it intended."""
         rows = [self.row_8]
         expert = expert or CapExpert(self.world, commanded_8=self.row_8)
         while self.world.outcome is Outcome.RUNNING:
             self.go(expert.sample(self.world.now_ns).row_D)
-            rows.append(self.row_8)
+            rows.append(expert.intended_8)
         return rows
 
 
@@ -79,7 +79,7 @@ def test_it_turns_on_where_it_takes_over_in_mid_stroke(world: CapWorld):
     hand.follow(CapExpert(world), until_nm=0.15)
     rows = hand.rescued()
     widths_m = np.array([row[7] for row in rows])
-    yaws_rad = [2 * np.arctan2(row[5], row[4]) for row in rows]
+    yaws_rad = np.round([2 * np.arctan2(row[5], row[4]) for row in rows], 6)
     assert world.outcome is Outcome.SUCCESS
     assert np.argmax(widths_m > 0.01) > np.argmin(yaws_rad) > 10
 
@@ -89,7 +89,7 @@ def test_it_lets_go_of_a_tight_cap_and_retreats_without_turning(world: CapWorld)
     enough_nm = Manner.sample(np.random.default_rng([world.seed, 100])).stop_nm
     hand.follow(CapExpert(world), until_nm=enough_nm)
     tight_nm = world.tightening_nm
-    assert hand.row_8[7] == 0
+    assert hand.row_8[7] < 0.02
     rows = hand.rescued()
     assert world.outcome is Outcome.SUCCESS
     assert world.tightening_nm == pytest.approx(tight_nm, abs=0.02)
@@ -123,3 +123,14 @@ def test_its_first_commands_go_on_from_a_tilted_hand_without_a_jump(world: CapWo
     assert accels[:, :3].max() < 3.0
     assert accels[:, 3:7].max() < 7.0  # half angles
     assert abs(rows[-1, 3]) + abs(rows[-1, 6]) < 1e-9
+
+
+def test_it_strays_around_what_it_intends_and_intends_what_it_would_do_steadily(world: CapWorld):
+    hand, off = Hand(world), []
+    expert = CapExpert(world)
+    for _ in range(400):
+        hand.go(expert.sample(world.now_ns).row_D)
+        off.append(hand.row_8 - expert.intended_8)
+    assert np.abs(off[0]).max() == 0
+    assert 0.0005 < np.std(off, axis=0)[:3].min() < np.std(off, axis=0)[:3].max() < 0.005
+    assert np.abs(np.mean(off, axis=0)[:3]).max() < 0.003
