@@ -12,7 +12,7 @@ from torch import Tensor
 from policy.config import PolicyConfig
 from policy.features import make_features, without_past
 from policy.network import Condition, PolicyNetwork, scale_image
-from policy.samplers import evaluation_times, solve
+from policy.samplers import evaluation_times, grid_for, solve
 from policy.statistics import Statistics, as_streams
 from robot_io.clock import NS_PER_S, MonotonicClock
 from robot_io.types import MonoNs, Observation
@@ -42,7 +42,8 @@ class DiffusionPolicy:
         self._statistics = statistics
         self._features = make_features(config)
         self._network = network.eval().requires_grad_(False)
-        times = evaluation_times(config.solver, config.evaluations)
+        self._grid = grid_for(config.evaluations, solver=config.solver)
+        times = evaluation_times(self._grid, solver=config.solver)
         with torch.inference_mode():
             film_NM = network.time_modulation(torch.tensor(times))
         self._time_film = dict(zip(times, film_NM.split(1), strict=True))
@@ -103,8 +104,8 @@ class DiffusionPolicy:
         return solve(
             lambda x, t: self._network.denoise(x, t, film[t], condition),
             noise,
+            self._grid,
             solver=self.config.solver,
-            evaluations=self.config.evaluations,
         )
 
     def _vector(self, observation: Observation, name: str) -> np.ndarray:

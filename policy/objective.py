@@ -16,9 +16,11 @@ from policy.augment import colour_jitter, random_shift
 from policy.config import Recipe
 from policy.data.sampler import Batch
 from policy.features import Features, without_past
+from policy.losses import flow_matching_loss
 from policy.network import Guess, PolicyNetwork, scale_image
-from policy.paths import CondOT, flow_matching_loss
+from policy.paths import CondOT
 from policy.statistics import Statistics, as_streams
+from policy.time_sampling import uniform_times
 
 PATH = CondOT()
 
@@ -48,7 +50,7 @@ class Objective:
         images = self._images(batch, augment=augment, generator=generator)
         draws_BHA = action_BHA.repeat_interleave(train.noise_draws, 0)
         noise_BHA = torch.randn(draws_BHA.shape, generator=generator).to(self.device)
-        t_B = torch.rand(len(draws_BHA), generator=generator).to(self.device)
+        t_B = uniform_times(len(draws_BHA), generator=generator).to(self.device)
         if augment and train.history_dropout:
             hidden_B1 = torch.rand(len(action_BHA), 1, generator=generator) < train.history_dropout
             feature_BF = torch.where(hidden_B1.to(self.device), still_BF, feature_BF)

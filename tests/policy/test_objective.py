@@ -9,10 +9,11 @@ from policy import statistics
 from policy.config import Recipe, TrainConfig
 from policy.data.sampler import Batch
 from policy.features import make_features
+from policy.losses import flow_matching_loss
 from policy.network import Condition, Guess, PolicyNetwork, scale_image
 from policy.objective import Objective, keyed_generator
-from policy.paths import CondOT, flow_matching_loss
-from policy.samplers import solve
+from policy.paths import CondOT
+from policy.samplers import grid_for, solve
 from policy.statistics import fit_statistics
 
 CONFIG = tool_config(images=True)
@@ -117,8 +118,8 @@ def test_without_a_word_of_the_denoiser_samples_spread_around_the_guess(
     sample_BHA = solve(
         lambda x, t: network.denoise(x, t, known.film_BM, known),
         torch.randn(300, 16, 10),
+        grid_for(20, solver="midpoint"),
         solver="midpoint",
-        evaluations=20,
     )
     off_BHA = (sample_BHA - guess.mean_BHA) / guess.spread_BHA
     assert off_BHA.mean(0).abs().max() < 0.3
