@@ -9,7 +9,7 @@ from robot_io.buffer import CommandBuffer
 from robot_io.clock import NS_PER_MS, NS_PER_S
 from robot_io.gate import CommandGate
 from robot_io.interfaces import ChunkSource
-from robot_io.lockstep import Lockstep, Planner, constant_delay
+from robot_io.lockstep import Lockstep, Planner, drawn_delay
 from robot_io.loop import CommandSource, ControlLoop, Tick
 from robot_io.observer import Observer
 from robot_io.rows import ToolRows
@@ -172,7 +172,7 @@ class CapStage:
         ).run(_LIMIT_NS, self._is_over, on_tick)
 
     def _planner(self, source: ChunkSource, buffer: CommandBuffer) -> Planner:
-        delay = constant_delay(round(self._robot.lockstep_inference_ms * NS_PER_MS))
+        delay = drawn_delay(self._robot.lockstep_inference_ns, seed=self._cap.world.seed)
         return Planner(source=source, buffer=buffer, step_ns=STEP_NS, delay_ns=delay)
 
     def _is_over(self) -> bool:

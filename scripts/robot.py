@@ -1,6 +1,7 @@
 """The config of a robot: limits of its gate, how plans join, what its sensors deliver."""
 
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -51,7 +52,10 @@ PLAUSIBLE = {
 class RobotConfig(StrictModel):
     """One file of configs/robots."""
 
-    lockstep_inference_ms: float = Field(ge=0, le=10_000)
+    # from an observation to its plan on the virtual clock: each time one of these, drawn
+    lockstep_inference_ms: tuple[Annotated[float, Field(ge=0, le=10_000)], ...] = Field(
+        min_length=1
+    )
     buffer: BufferConfig
     loop: LoopLimits
     gate: GateLimits
@@ -69,6 +73,10 @@ class RobotConfig(StrictModel):
     @property
     def period_ns(self) -> int:
         return round(self.gate.period_s * NS_PER_S)
+
+    @property
+    def lockstep_inference_ns(self) -> list[int]:
+        return [round(ms * NS_PER_MS) for ms in self.lockstep_inference_ms]
 
     @property
     def max_age_ns(self) -> int:

@@ -8,6 +8,9 @@ looks before each step, so that it comes back from its own mistakes and from tho
     holds it, end of stroke   let go
     holds it                  turn                        tight: let go, retreat
 
+Once free of the cap it does not wait for the hand to be open: it winds back or retreats meanwhile.
+So the motion says what was decided while the memory of what was felt is still fresh.
+
 Speeds, approach, grip yaw and strokes vary with the seed. Coming from afar it often aims beside the
 cap first and corrects on the way, so that a policy sees how to come back from an error. In its
 corrective manner it errs further and lower, and sometimes closes the hand on nothing first.
@@ -37,6 +40,8 @@ _GIVE_M = 0.012  # of the soft pads on the cap, both together: beyond, there is 
 _SHORT_MOVE_M_S2, _SHORT_MOVE_RAD_S2 = 0.33, 1.6  # way / time²; the peak is 5.8 times as much
 _FAR_M = 0.04  # from here on it aims anew
 _NUDGE_M = 0.008  # beside: so much an open hand may correct without rising over the cap first
+_FINGER_SPEED_M_S = 0.09  # of the width
+_CLEAR_M = 0.008  # between fingers and cap, both together: from here an opening hand may move on
 _LOW_HOVER_M = 0.055  # an open hand that has gripped and rises to RETREAT_M ends the episode
 # How far the hand strays (standard deviations) in position, in rotation as a vector in the tool
 # frame, and in width: a new error every 100 ms, gone over to as smoothly as from plan to plan.
@@ -184,7 +189,7 @@ class CapExpert:
         while not self._is_tight:
             sight = self._look()
             if sight.on and self._left_rad <= _SHORT_RAD:
-                yield from self._let_go()
+                yield from self._unclasp()
             elif sight.on:
                 yield from self._squeeze() if self._at.width_m > 0 else self._turn()
             elif not sight.around:
@@ -194,8 +199,8 @@ class CapExpert:
             else:
                 yield from self._squeeze()
         if not self._is_open:
-            yield from self._let_go()
-        yield from self._rise(self._world.cap_position[2] + manner.retreat_m)
+            yield from self._unclasp()
+        yield from self._opening(self._rise(self._world.cap_position[2] + manner.retreat_m))
 
     def _look(self) -> _Sight:
         """The straying of its open hand it knows, and does not mind; a closed one the cap holds."""
@@ -248,8 +253,9 @@ class CapExpert:
 
     def _wind_back(self) -> Iterator[_Target]:
         if not self._is_open:
-            yield from self._let_go()
-        yield from self._move(self._at.position_m, self._manner.grip_yaw_rad, speed_m_s=0.1)
+            yield from self._unclasp()
+        back = self._move(self._at.position_m, self._manner.grip_yaw_rad, speed_m_s=0.1)
+        yield from self._opening(back)
 
     def _rise(self, top_m: float) -> Iterator[_Target]:
         """Straight up, where the hand is lower."""
@@ -291,14 +297,30 @@ class CapExpert:
     def _let_go(self) -> Iterator[_Target]:
         yield from self._fingers(self._manner.open_width_m, settle_s=0.05)
 
+    def _unclasp(self) -> Iterator[_Target]:
+        """Opens until the fingers are clear of the cap."""
+        for target in self._let_go():
+            yield target
+            if self._look().gap_m > _CLEAR_M:
+                return
+
     def _fingers(self, width_m: float, *, settle_s: float) -> Iterator[_Target]:
-        speed_m_s, waited_s = 0.09, 0.0
+        waited_s = 0.0
         while waited_s < settle_s:
-            limit_m = speed_m_s * self._dt_s
-            step_m = float(np.clip(width_m - self._at.width_m, -limit_m, limit_m))
-            if step_m == 0:
+            before_m, after_m = self._at.width_m, self._towards(width_m)
+            if after_m == before_m:
                 waited_s += self._dt_s
-            yield replace(self._at, width_m=self._at.width_m + step_m)
+            yield replace(self._at, width_m=after_m)
+
+    def _opening(self, way: Iterator[_Target]) -> Iterator[_Target]:
+        """The same way, while the hand goes on opening."""
+        for target in way:
+            yield replace(target, width_m=self._towards(self._manner.open_width_m))
+
+    def _towards(self, width_m: float) -> float:
+        """The width of this tick on the way to another."""
+        limit_m = _FINGER_SPEED_M_S * self._dt_s
+        return self._at.width_m + float(np.clip(width_m - self._at.width_m, -limit_m, limit_m))
 
     def _turn(self) -> Iterator[_Target]:
         """Turns clockwise until the stroke ends, the cap is tight, or the grip slips off."""
