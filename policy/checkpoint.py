@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from policy import storage
-from policy.config import Recipe
+from policy.config import Joining, Recipe
 from policy.inference import DiffusionPolicy
 from policy.network import PolicyNetwork
 from policy.statistics import Statistics
@@ -23,7 +23,9 @@ from robot_io.errors import FeelforwardError
 CONFIG, WEIGHTS, STATS, CARD = "config.toml", "weights.safetensors", "stats.json", "card.md"
 
 
-def load_checkpoint(directory: Path, *, threads: int = 1) -> DiffusionPolicy:
+def load_checkpoint(
+    directory: Path, *, joining: Joining = "overwrite", threads: int = 1
+) -> DiffusionPolicy:
     """The policy in a checkpoint folder, or in the folder of a training run.
 
     `threads` is set for the whole process; beside a control loop it must be 1.
@@ -34,7 +36,7 @@ def load_checkpoint(directory: Path, *, threads: int = 1) -> DiffusionPolicy:
     statistics = read_statistics(directory)
     network = statistics.make_network(recipe.policy)
     load_weights(network, directory / WEIGHTS)
-    return DiffusionPolicy(recipe.policy, statistics, network, threads=threads)
+    return DiffusionPolicy(recipe.policy, statistics, network, joining=joining, threads=threads)
 
 
 def checkpoint_folder(directory: Path) -> Path:

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+# how a new plan takes up what is still planned: see `policy.joining`
+Joining = Literal["overwrite", "ensemble", "guided", "trained", "bidirectional"]
 StreamName = Annotated[str, Field(min_length=1, pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -55,6 +57,8 @@ class PolicyConfig(_Frozen):
     # "tool": rows x y z qw qx qy qz width, seen from the measured tool; "vector": rows as they are
     action: Literal["tool", "vector"]
     horizon: Literal[16, 32] = 16  # rows per plan
+    # so many first rows may be given: trained to continue them (training-time real-time chunking)
+    given_rows: int = Field(default=0, ge=0, le=15)
     step_ms: int = Field(default=100, ge=1, le=1000)
     vectors: tuple[VectorStream, ...] = Field(min_length=1)
     images: tuple[ImageStream, ...] = ()

@@ -3,21 +3,29 @@
 Legend: B batch (1), T steps, H rows, D width of a row, A numbers of an action, M modulation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from policy.config import PolicyConfig
-from policy.features import make_features, without_past
+from policy.config import Joining, PolicyConfig
+from policy.ensemble import Ensemble
+from policy.features import Streams, make_features, without_past
+from policy.grids import Grid
+from policy.joining import Target, continuing, guided, most_coherent
 from policy.network import Condition, PolicyNetwork, scale_image
-from policy.samplers import evaluation_times, grid_for, solve
+from policy.samplers import Field, evaluation_times, grid_for, solve
 from policy.statistics import Statistics, as_streams
-from robot_io.clock import NS_PER_S, MonotonicClock
-from robot_io.types import MonoNs, Observation
+from robot_io.clock import NS_PER_MS, NS_PER_S, MonotonicClock
+from robot_io.errors import FeelforwardError
+from robot_io.rows import ToolRows, VectorRows
+from robot_io.types import Leftover, MonoNs, Observation
 
 WARM_UP_PLANS = 5
+CANDIDATES = 8  # of bidirectional decoding, good and weak ones each
+WEAK_EVALUATIONS = 2  # what makes a candidate weak: so few that modes blur
+RowwiseField = Callable[[Tensor, float, Tensor | float], Tensor]  # (x, t, t of each row)
 
 
 class DiffusionPolicy:
@@ -35,16 +43,30 @@ class DiffusionPolicy:
         statistics: Statistics,
         network: PolicyNetwork,
         *,
+        joining: Joining = "overwrite",
         threads: int = 1,
     ) -> None:
+        """`joining`: how a plan takes up what is still planned (`policy.joining`).
+
+        Raises FeelforwardError for "trained" where the training never gave rows.
+        """
+        if joining == "trained" and not config.given_rows:
+            raise FeelforwardError(
+                'joining = "trained" needs a policy that was trained with policy.given_rows > 0; '
+                "this one was not: train it so, or choose guided."
+            )
         torch.set_num_threads(threads)
         self.config = config
+        self._joining = joining
+        self._ensemble = _ensemble(config, statistics)
         self._statistics = statistics
         self._features = make_features(config)
         self._network = network.eval().requires_grad_(False)
         self._grid = grid_for(config.evaluations, solver=config.solver)
-        times = evaluation_times(self._grid, solver=config.solver)
-        with torch.inference_mode():
+        self._weak_grid = grid_for(WEAK_EVALUATIONS, solver=config.solver)
+        grids = (self._grid, self._weak_grid)
+        times = sorted({t for g in grids for t in evaluation_times(g, solver=config.solver)})
+        with torch.no_grad():
             film_NM = network.time_modulation(torch.tensor(times))
         self._time_film = dict(zip(times, film_NM.split(1), strict=True))
         self._generator = torch.Generator()
@@ -61,6 +83,7 @@ class DiffusionPolicy:
     def reset(self, seed: int) -> None:
         """The same seed gives the same noise, and so the same plans, again."""
         self._generator.manual_seed(seed)
+        self._ensemble.reset()
 
     def plan(self, observation: Observation) -> np.ndarray:
         """Rows (H, D), float64; row h is meant for `observed_ns + h * step_ms`.
@@ -73,10 +96,14 @@ class DiffusionPolicy:
         images = {
             s.name: torch.from_numpy(self._image(observation, s.name)) for s in self.config.images
         }
-        with torch.inference_mode():
-            action_BHA = self._denoise(self._condition(streams, images))
+        with torch.no_grad():  # not inference_mode: `guided` differentiates through the network
+            condition = self._condition(streams, images)
+            action_BHA = self._sample(condition, self._target(streams, observation.leftover))
             rows_BHD = self._features.decode(streams, self._statistics.action.restore(action_BHA))
-        return rows_BHD[0].numpy()
+        row_HD = rows_BHD[0].numpy()
+        if self._joining == "ensemble":
+            return self._ensemble.add(observation.observed_ns, row_HD)
+        return row_HD
 
     def warm_up(self) -> float:
         """Runs a few plans on made-up observations; the time the last one took, s."""
@@ -97,16 +124,44 @@ class DiffusionPolicy:
         scaled = {name: scale_image(image) for name, image in images.items()}
         return self._network.condition(feature_BF, still_BF, scaled)
 
-    def _denoise(self, condition: Condition) -> Tensor:
-        action_size = self._statistics.action.offset.shape[-1]
-        noise = torch.randn(1, self.config.horizon, action_size, generator=self._generator)
-        film = {t: condition.film_BM + time for t, time in self._time_film.items()}
-        return solve(
-            lambda x, t: self._network.denoise(x, t, film[t], condition),
-            noise,
-            self._grid,
-            solver=self.config.solver,
+    def _target(self, streams: Streams, leftover: Leftover | None) -> Target | None:
+        """The leftover as normalised actions; None where the way of joining does not look back."""
+        if leftover is None or self._joining in ("overwrite", "ensemble"):
+            return None
+        row_HD = leftover.row_KD[: self.config.horizon]
+        kept = len(row_HD)
+        filled_HD = np.concatenate([row_HD, row_HD[-1:].repeat(self.config.horizon - kept, 0)])
+        action_BHA = self._statistics.action.normalize(
+            self._features.encode(streams, torch.from_numpy(filled_HD)[None])
         )
+        return Target.of(action_BHA[0, :kept], leftover.delay_rows, self.config.horizon)
+
+    def _sample(self, condition: Condition, target: Target | None) -> Tensor:
+        """One normalised chunk (1, H, A)."""
+        if self._joining == "bidirectional":
+            field = _evenly(self._velocity(condition.repeated(CANDIDATES)))
+            strong_NHA = self._solve(field, self._noise(CANDIDATES), self._grid)
+            weak_NHA = self._solve(field, self._noise(CANDIDATES), self._weak_grid)
+            return most_coherent(strong_NHA, weak_NHA, target)[None]
+        noise, velocity = self._noise(1), self._velocity(condition)
+        if target is None:
+            return self._solve(_evenly(velocity), noise, self._grid)
+        if self._joining == "guided":
+            return self._solve(guided(_evenly(velocity), target), noise, self._grid)
+        return self._solve(continuing(velocity, target), target.begun(noise), self._grid)
+
+    def _velocity(self, condition: Condition) -> RowwiseField:
+        """The network's, for this observation: what depends on time only is tabulated."""
+        film = {t: condition.film_BM + time for t, time in self._time_film.items()}
+        return lambda x, t, row_t: self._network.denoise(x, row_t, film[t], condition)
+
+    def _noise(self, count: int) -> Tensor:
+        action_size = self._statistics.action.offset.shape[-1]
+        shape = (count, self.config.horizon, action_size)
+        return torch.randn(shape, generator=self._generator)
+
+    def _solve(self, field: Field, noise_BHA: Tensor, grid: Grid) -> Tensor:
+        return solve(field, noise_BHA, grid, solver=self.config.solver)
 
     def _vector(self, observation: Observation, name: str) -> np.ndarray:
         """(1, T, D) of the last steps."""
@@ -139,6 +194,17 @@ class DiffusionPolicy:
             for s in self.config.images
         }
         return Observation(observed_ns=MonoNs(0), vectors=vectors, images=images)
+
+
+def _evenly(velocity: RowwiseField) -> Field:
+    """All rows at the same flow time."""
+    return lambda x, t: velocity(x, t, t)
+
+
+def _ensemble(config: PolicyConfig, statistics: Statistics) -> Ensemble:
+    tool = config.action == "tool"
+    rows = ToolRows() if tool else VectorRows(statistics.vector_sizes["action"])
+    return Ensemble(rows, step_ns=config.step_ms * NS_PER_MS)
 
 
 def _stream(known: Mapping[str, np.ndarray], name: str) -> np.ndarray:

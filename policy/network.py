@@ -67,10 +67,11 @@ class PolicyNetwork(nn.Module):
         self.encoders = nn.ModuleDict(
             {stream.name: _encoder(stream, image_sizes[stream.name]) for stream in config.images}
         )
+        self.may_give_rows = config.given_rows > 0
         self.denoiser = make_denoiser(
             config.network,
             horizon=config.horizon,
-            input_size=action_size * (2 if config.images else 1),
+            input_size=action_size * (2 if config.images else 1) + self.may_give_rows,
             action_size=action_size,
         )
         modulation = self.denoiser.modulation
@@ -94,15 +95,26 @@ class PolicyNetwork(nn.Module):
             guess = self.glance(still_BF, torch.cat(parts[1:], -1))
         return Condition(self.observation_modulation(known), guess)
 
-    def velocity(self, x_BHA: Tensor, t_B: Tensor, condition: Condition) -> Tensor:
-        """dx/dt at flow time t."""
+    def velocity(
+        self,
+        x_BHA: Tensor,
+        t_B: Tensor,
+        condition: Condition,
+        *,
+        given_BH1: Tensor | None = None,
+    ) -> Tensor:
+        """dx/dt at flow time t; rows that are given are clean, at their own time 1."""
         film_BM = condition.film_BM + self.time_modulation(t_B)
-        return self.denoise(x_BHA, t_B[:, None, None], film_BM, condition)
+        t = t_B[:, None, None]
+        if given_BH1 is not None:
+            t = torch.where(given_BH1, 1.0, t)
+        return self.denoise(x_BHA, t, film_BM, condition)
 
     def denoise(
         self, x_BHA: Tensor, t: Tensor | float, film_BM: Tensor, condition: Condition
     ) -> Tensor:
-        """The same with the modulation of observation and time already added up.
+        """The same with the modulation of observation and time already added up; t may differ
+        from row to row.
 
         The chunk lies around the guess g with about the spread s. Were it normal, then with
         y = x - t g and v² = t² s² + (1 - t)² the best velocity would be
@@ -111,14 +123,21 @@ class PolicyNetwork(nn.Module):
         preconditioning of Karras et al. 2022, "EDM", table 1).
         """
         if condition.guess is None:
-            return self.denoiser(x_BHA, film_BM)
+            return self.denoiser(self._marked([x_BHA], t), film_BM)
         guess, spread = condition.guess.mean_BHA.detach(), condition.guess.spread_BHA.detach()
         y = x_BHA - t * guess
         variance = (t * spread).square() + (1 - t) ** 2
         unit = variance.rsqrt()
-        rest = self.denoiser(torch.cat([y * unit, guess], -1), film_BM)
+        rest = self.denoiser(self._marked([y * unit, guess], t), film_BM)
         gain = (t * spread.square() - (1 - t)) / variance
         return guess + gain * y + spread * unit * rest
+
+    def _marked(self, parts: list[Tensor], t: Tensor | float) -> Tensor:
+        """Side by side, with a mark on the rows that are given."""
+        if self.may_give_rows:
+            clean = torch.as_tensor(t, device=parts[0].device) == 1
+            parts = [*parts, clean.expand(parts[0][..., :1].shape).to(parts[0].dtype)]
+        return torch.cat(parts, -1)
 
     def tactile_encoders(self) -> dict[str, TactileEncoder]:
         return {

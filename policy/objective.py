@@ -16,8 +16,8 @@ from policy.augment import colour_jitter, random_shift
 from policy.config import Recipe
 from policy.data.sampler import Batch
 from policy.features import Features, without_past
-from policy.losses import flow_matching_loss
-from policy.network import Guess, PolicyNetwork, scale_image
+from policy.losses import Network, flow_matching_loss
+from policy.network import Condition, Guess, PolicyNetwork, scale_image
 from policy.paths import CondOT
 from policy.statistics import Statistics, as_streams
 from policy.time_sampling import uniform_times
@@ -57,8 +57,9 @@ class Objective:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=train.bf16):
             condition = network.condition(feature_BF, still_BF, images)
             repeated = condition.repeated(train.noise_draws)
+            given_BH1 = self._given(draws_BHA, generator) if augment else None
             loss = flow_matching_loss(
-                lambda x, t: network.velocity(x, t, repeated),
+                _continuing(network, repeated, draws_BHA, noise_BHA, given_BH1),
                 draws_BHA,
                 noise_BHA,
                 t_B,
@@ -67,6 +68,15 @@ class Objective:
             if augment and condition.guess is not None:
                 loss = loss + train.glance_weight * _guess_loss(condition.guess, action_BHA)
         return loss
+
+    def _given(self, action_BHA: Tensor, generator: Generator) -> Tensor | None:
+        """Which first rows are given, (B, H, 1): 0 to `given_rows` of them, all as likely."""
+        most = self.recipe.policy.given_rows
+        if most == 0:
+            return None
+        count_B = torch.randint(most + 1, (len(action_BHA),), generator=generator)
+        row_H = torch.arange(action_BHA.shape[1])
+        return (row_H < count_B[:, None])[..., None].to(self.device)
 
     def _numbers(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Normalised observation (B, F), the same without a past, and action (B, H, A)."""
@@ -93,6 +103,29 @@ class Objective:
                 else scale_image(image)
             )
         return images
+
+
+def _continuing(
+    network: PolicyNetwork,
+    condition: Condition,
+    action_BHA: Tensor,
+    noise_BHA: Tensor,
+    given_BH1: Tensor | None,
+) -> Network:
+    """The network's velocity; where rows are given it sees them clean, and they cost nothing.
+
+    (Training-time real-time chunking, arXiv 2512.05964.)
+    """
+    if given_BH1 is None:
+        return lambda x, t: network.velocity(x, t, condition)
+    truth_BHA = action_BHA - noise_BHA  # the velocity of `PATH`
+
+    def velocity(x: Tensor, t_B: Tensor) -> Tensor:
+        x = torch.where(given_BH1, action_BHA, x)
+        told = network.velocity(x, t_B, condition, given_BH1=given_BH1)
+        return torch.where(given_BH1, truth_BHA, told)
+
+    return velocity
 
 
 def _guess_loss(guess: Guess, action_BHA: Tensor) -> Tensor:

@@ -137,6 +137,16 @@ class CommandBuffer:
         ahead_H = (due_ns_H >= now_ns) & (due_ns_H <= self._plan.end_ns)
         return due_ns_H[ahead_H], chunk.row_HD[ahead_H]
 
+    def rows_from(self, start_ns: int, step_ns: int) -> np.ndarray:
+        """Rows (K, D) that will be executed at `start_ns + k * step_ns` if no chunk comes.
+
+        K = 0 where no live plan covers `start_ns`. Seams are in it: it is what is going to happen.
+        """
+        commands = []
+        while (command := self.sample(start_ns + len(commands) * step_ns)) is not None:
+            commands.append(command.row_D)
+        return np.stack(commands) if commands else np.empty((0, self._rows.size))
+
     def clear(self) -> None:
         """Forgets the plan. Older observations stay refused."""
         self._plan = None

@@ -10,12 +10,13 @@ The same seed gives the same bits: nothing here reads a real clock or draws an u
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
 
 from robot_io.buffer import CommandBuffer, SpliceReport
+from robot_io.delay import DelayEstimate
 from robot_io.interfaces import ChunkSource, SteppedWorld
 from robot_io.loop import ControlLoop, Rung, Tick
 from robot_io.observer import Observer
@@ -63,6 +64,7 @@ class Planner:
     delay_ns: DelayModel
     reports: list[SpliceReport] = field(default_factory=list)
     _in_flight: tuple[int, ActionChunk] | None = None  # and when it arrives
+    _delay: DelayEstimate = field(default_factory=DelayEstimate)
     _chunks: int = 0
 
     def run(self, observer: Observer, now_ns: int) -> None:
@@ -72,15 +74,19 @@ class Planner:
             arrives_ns, chunk = self._in_flight
             if arrives_ns > now_ns:
                 return
-            self.reports.append(self.buffer.splice(chunk, now_ns))
+            report = self.buffer.splice(chunk, now_ns)
+            self.reports.append(report)
+            if report.accepted:
+                self._delay.add(report.delay_ns)
             self._in_flight = None
 
     def _begin(self, observer: Observer, now_ns: int) -> bool:
         observation = observer.observe() if self.buffer.wants_plan(now_ns) else None
         if observation is None:
             return False
-        row_HD = self.source.plan(observation)
         observed_ns = observation.observed_ns
+        leftover = self._delay.leftover(self.buffer, observed_ns, self.step_ns)
+        row_HD = self.source.plan(replace(observation, leftover=leftover))
         chunk = ActionChunk(self._chunks, observed_ns, observed_ns, self.step_ns, row_HD)
         self._in_flight = (now_ns + self.delay_ns(), chunk)
         self._chunks += 1

@@ -16,6 +16,7 @@ from robot_io import so3
 from robot_io.clock import NS_PER_S
 
 UNIT_TOLERANCE = 1e-3  # how far the norm of a usable quaternion may be from 1
+_MEAN_ROUNDS = 4  # of the mean on SO(3): it converges fast, angles of a chunk being small
 
 
 def quat_multiply(a_4: np.ndarray, b_4: np.ndarray) -> np.ndarray:
@@ -78,6 +79,18 @@ def slerp(a_4: np.ndarray, b_4: np.ndarray, fraction: np.ndarray | float) -> np.
     """From a (fraction 0) to b (fraction 1) along the shortest rotation. Shapes (..., 4), (...)."""
     part = rotvec_between(a_4, b_4) * np.asarray(fraction)[..., None]
     return quat_multiply(quat_from_rotvec(part), a_4)
+
+
+def mean_quat(q_N4: np.ndarray, weight_N: np.ndarray) -> np.ndarray:
+    """The rotation (4,) with the least weighted sum of squared angles to all; weights sum to 1.
+
+    Found from the last one on: there the mean of the rotation vectors to all others vanishes.
+    """
+    mean_4 = q_N4[-1]
+    for _ in range(_MEAN_ROUNDS):
+        to_all_N3 = rotvec_between(np.broadcast_to(mean_4, q_N4.shape), q_N4)
+        mean_4 = quat_multiply(quat_from_rotvec(weight_N @ to_all_N3), mean_4)
+    return quat_normalise(mean_4)
 
 
 def rotate(q_4: np.ndarray, vector_3: np.ndarray) -> np.ndarray:
@@ -190,6 +203,10 @@ class RowSpace(Protocol):
         """Rows (T, D) at the given instants between samples; beyond the ends, the end sample."""
         ...
 
+    def mean(self, row_ND: np.ndarray, weight_N: np.ndarray) -> np.ndarray:
+        """The mean row (D,) with weights above 0, whatever their sum."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class VectorRows:
@@ -227,6 +244,9 @@ class VectorRows:
     ) -> np.ndarray:
         before_T, after_T, fraction_T = _brackets(stamp_ns_N, at_ns_T)
         return _lerp(row_ND[before_T], row_ND[after_T], fraction_T)
+
+    def mean(self, row_ND: np.ndarray, weight_N: np.ndarray) -> np.ndarray:
+        return weight_N @ row_ND / weight_N.sum()
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +322,12 @@ class ToolRows:
         row_TD = _lerp(a_TD, b_TD, fraction_T)
         row_TD[:, 3:7] = quat_normalise(slerp(a_TD[:, 3:7], b_TD[:, 3:7], fraction_T))
         return row_TD
+
+    def mean(self, row_ND: np.ndarray, weight_N: np.ndarray) -> np.ndarray:
+        share_N = weight_N / weight_N.sum()
+        row_D = share_N @ row_ND
+        row_D[3:7] = mean_quat(row_ND[:, 3:7], share_N)
+        return row_D
 
 
 def _shape_fault(row_ND: np.ndarray, size: int) -> str | None:

@@ -88,13 +88,27 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Leftover:
+    """What is planned already where a new plan begins: row k is due at `observed_ns + k * step_ns`.
+
+        new plan   0   1   2   3   4   5   6   7   8   9
+        leftover   0   1   2   3   4   5   6                 K = 7, delay_rows = 2: rows 0 and 1
+                   ╰executed╯                                will be executed before it arrives
+    """
+
+    row_KD: np.ndarray  # K >= 1
+    delay_rows: int  # estimated, in [0, K]
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """What a policy sees: the last steps of every stream, oldest first, newest last.
 
     Histories are sampled at `observed_ns - k * step_ns`; before the first sample of a session
-    they repeat that first sample.
+    they repeat that first sample. Beside them lies what is still planned.
     """
 
     observed_ns: MonoNs
     vectors: Mapping[str, np.ndarray]  # name -> (T, D) float64, e.g. "measured", "commanded"
     images: Mapping[str, np.ndarray] = field(default_factory=dict)  # name -> (T, H, W, C) uint8
+    leftover: Leftover | None = None  # none before the first plan, and after the last one's end

@@ -137,3 +137,57 @@ def test_the_denoiser_sees_the_guess_and_does_not_bend_it(monkeypatch: pytest.Mo
     first.sum().backward()
     assert mean_BHA.grad is None
     assert spread_BHA.grad is None
+
+
+def given_build(monkeypatch: pytest.MonkeyPatch) -> tuple[Objective, PolicyNetwork]:
+    """A policy that may be given its first rows; small and without images."""
+    monkeypatch.setattr(statistics, "FITTED_WINDOWS", 64)
+    config = tool_config().model_copy(update={"given_rows": 5})
+    fitted = fit_statistics(config, ToolSampler(config, batch_size=4))
+    recipe = Recipe(policy=config, train=TrainConfig())
+    torch.manual_seed(0)
+    return (
+        Objective(recipe, make_features(config), fitted, torch.device("cpu")),
+        fitted.make_network(config),
+    )
+
+
+def test_given_rows_are_seen_clean_at_time_one_and_cost_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    objective, network = given_build(monkeypatch)
+    batch = ToolSampler(objective.recipe.policy, batch_size=4).sample(0)
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    off = 100.0
+
+    def velocity(x, t_B, condition, *, given_BH1=None):
+        seen.append((x, given_BH1))
+        return torch.where(given_BH1, off, torch.zeros_like(x))
+
+    monkeypatch.setattr(network, "velocity", velocity)
+    with_garbage = objective.loss(network, batch, draw=(0, 0), augment=True)
+    off = 0.0
+    without = objective.loss(network, batch, draw=(0, 0), augment=True)
+    assert torch.equal(with_garbage, without)
+    x, given_BH1 = seen[0]
+    _, _, action_BHA = objective._numbers(batch)
+    torch.testing.assert_close(x[given_BH1[..., 0]], action_BHA[given_BH1[..., 0]])
+    counts = {
+        int(objective._given(action_BHA, keyed_generator(0, step))[0].sum()) for step in range(60)
+    }
+    assert counts == set(range(6))
+
+
+def test_the_network_is_told_which_rows_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    objective, network = given_build(monkeypatch)
+    batch = ToolSampler(objective.recipe.policy, batch_size=4).sample(0)
+    feature_BF, still_BF, x = objective._numbers(batch)
+    for name, parameter in network.denoiser.named_parameters():
+        if name.endswith("conv.taps.weight"):
+            parameter.data += 0.1 * torch.randn_like(parameter)
+    condition, t_B = network.condition(feature_BF, still_BF, {}), torch.full((4,), 0.4)
+    given_BH1 = torch.zeros(4, 16, 1, dtype=torch.bool)
+    plain = network.velocity(x, t_B, condition)
+    assert torch.equal(network.velocity(x, t_B, condition, given_BH1=given_BH1), plain)
+    given_BH1[:, :3] = True
+    assert not torch.allclose(network.velocity(x, t_B, condition, given_BH1=given_BH1), plain)
