@@ -18,6 +18,8 @@ from robot_io.clock import NS_PER_MS
 from robot_io.rows import Curve, RowSpace
 from robot_io.types import ActionChunk, Command, MonoNs, Provenance
 
+HAND_OVER_NS = 200 * NS_PER_MS
+
 
 class SpliceRefusal(StrEnum):
     """Why a chunk was not taken. The plan stays as it was."""
@@ -116,7 +118,14 @@ class CommandBuffer:
             sequence=0,  # the control loop numbers what it sends
             due_ns=MonoNs(now_ns),
             row_D=plan.at(now_ns)[0],
-            provenance=Provenance("policy", chunk.chunk_id, row, chunk.observed_ns),
+            provenance=Provenance(
+                chunk.source,
+                chunk.chunk_id,
+                row,
+                chunk.observed_ns,
+                estimated_delay_rows=chunk.estimated_delay_rows,
+                actual_delay_rows=plan.first_row,
+            ),
         )
 
     def wants_plan(self, now_ns: int) -> bool:
@@ -146,6 +155,18 @@ class CommandBuffer:
         while (command := self.sample(start_ns + len(commands) * step_ns)) is not None:
             commands.append(command.row_D)
         return np.stack(commands) if commands else np.empty((0, self._rows.size))
+
+    def hand_over(self, now_ns: int) -> None:
+        """Somebody else plans from now on: what is planned goes on for `HAND_OVER_NS` at most.
+
+        That is the time for the first chunk of the other one, which joins with a seam. It need not
+        be newer than what the first one saw: a wrong stamp of a policy keeps nobody from the arm.
+        """
+        self._newest_observed_ns = None
+        plan = self._plan
+        while plan is not None:
+            plan.end_ns = min(plan.end_ns, now_ns + HAND_OVER_NS)
+            plan = plan.before
 
     def clear(self) -> None:
         """Forgets the plan. Older observations stay refused."""

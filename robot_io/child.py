@@ -25,6 +25,7 @@ ROLES = {
     "control": "robot_io.session_control",
     "camera": "robot_io.session_camera",
     "policy": "robot_io.session_policy",
+    "recorder": "robot_io.session_recorder",
     "world": "robot_io.session_world",
 }
 

@@ -26,6 +26,14 @@ class MonotonicClock:
             time.sleep(left_ns / NS_PER_S)
 
 
+def wall_clock_minus_monotonic_ns() -> int:
+    """What turns a stamp into a date, to tell people when something was.
+
+    It jumps when somebody sets the wall clock: nothing may be due or grow old by it.
+    """
+    return time.time_ns() - time.monotonic_ns()
+
+
 class VirtualClock:
     """Time that stands still until somebody moves it."""
 

@@ -5,7 +5,7 @@ from collections import deque
 import numpy as np
 
 from robot_io.buffer import CommandBuffer
-from robot_io.types import ActionChunk, Leftover
+from robot_io.types import POLICY, ActionChunk, Leftover
 
 WINDOW = 50  # plans: a few seconds, so that a slow spell is forgotten again
 PERCENTILE = 95.0
@@ -59,16 +59,24 @@ class PlanMirror:
     def __init__(self, buffer: CommandBuffer) -> None:
         self._buffer = buffer
         self._delay = DelayEstimate()
-        self._accepted: list[ActionChunk] = []
+        self._accepted: list[ActionChunk | None] = []  # None: the arm was handed over
 
     def accepted(self, chunk: ActionChunk) -> None:
+        """A chunk of whoever had the arm."""
         self._accepted.append(chunk)
+
+    def handed_over(self) -> None:
+        """From a policy to a person, or back."""
+        self._accepted.append(None)
 
     def sent(self, due_ns: int) -> None:
         """A command of this stamp was published."""
         for chunk in self._accepted:
+            if chunk is None:
+                self._buffer.hand_over(due_ns)
+                continue
             report = self._buffer.splice(chunk, max(due_ns, chunk.observed_ns))
-            if report.accepted:
+            if report.accepted and chunk.source == POLICY:
                 self._delay.add(report.delay_ns)
         self._accepted.clear()
 

@@ -87,7 +87,8 @@ class Planner:
         observed_ns = observation.observed_ns
         leftover = self._delay.leftover(self.buffer, observed_ns, self.step_ns)
         row_HD = self.source.plan(replace(observation, leftover=leftover))
-        chunk = ActionChunk(self._chunks, observed_ns, observed_ns, self.step_ns, row_HD)
+        estimated = leftover.delay_rows if leftover is not None else None
+        chunk = ActionChunk(self._chunks, observed_ns, observed_ns, self.step_ns, row_HD, estimated)
         self._in_flight = (now_ns + self.delay_ns(), chunk)
         self._chunks += 1
         return True

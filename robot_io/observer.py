@@ -67,7 +67,8 @@ class Observer:
 
     `vectors` and `images` name the streams a policy uses and how many steps of each. Streams of
     other names may be fed and are ignored. A stream is missing until its first sample, and a
-    vector stream that lags a step behind the images is taken for dead: no observation then.
+    vector stream that lags a step behind the images is taken for dead: no observation then. So is
+    `commanded`, once there has been a command.
     """
 
     def __init__(
@@ -143,7 +144,8 @@ class Observer:
             return None
         observed_ns = min(self._history[name].newest_ns for name in leading)
         oldest_ns = observed_ns - self._step_ns
-        if any(self._history[name].newest_ns <= oldest_ns for name in sensed):
+        begun = [name for name in self._vector_steps if self._history[name].stamp_ns_N]
+        if any(self._history[name].newest_ns <= oldest_ns for name in (*sensed, *begun)):
             return None
         return observed_ns
 

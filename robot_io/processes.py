@@ -17,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import psutil
 import zmq
 
 from robot_io import wire
@@ -75,7 +76,7 @@ class ChildSpec:
     """What a child needs to know to begin."""
 
     name: str
-    role: str  # "control", "camera", "policy" or "world"
+    role: str  # "control", "camera", "policy", "recorder" or "world"
     directory: str
     factories: Mapping[str, Factory]
     settings: Mapping[str, PlainData] = field(default_factory=dict)
@@ -141,14 +142,22 @@ class Child:
             self.process.stdin.close()
 
     def end(self, *, timeout_s: float) -> None:
-        """Asks, then insists. Returns when the process is gone."""
+        """Asks, then insists; one that is suspended cannot hear. Returns when it is gone."""
         self.ask_to_end()
         try:
-            self.process.wait(timeout_s)
+            self.process.wait(0 if is_suspended(self.process.pid) else timeout_s)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
         self.line.close()
+
+
+def is_suspended(process_id: int) -> bool:
+    """Whether somebody has stopped the process (SIGSTOP, a debugger): it is there, but asleep."""
+    try:
+        return psutil.Process(process_id).status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _manner(code: int) -> str:

@@ -1,30 +1,60 @@
-"""What a run did, tick by tick, for tables, plots and films. Kept in memory, saved as one file."""
+"""What an episode was told and what it did, tick by tick: for tables, plots, films and replay.
 
+Kept in memory while it runs, saved as one file. Messages lie in it as they travel on the wire.
+"""
+
+import json
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Self
+from typing import Any, NamedTuple, Self
 from zipfile import BadZipFile
 
 import numpy as np
+from pydantic import ValidationError
 
+from robot_io import wire
 from robot_io.errors import FeelforwardError
 from robot_io.files import replacing
 from robot_io.loop import Tick
-from robot_io.types import ArmState
+from robot_io.session_spec import ControlSpec
+from robot_io.types import ArmState, MonoNs
 
+VERSION = 2  # of the file; 1 could not be replayed
+_TORN = (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error)
 NONE = -1  # where a number does not exist: a hold has no chunk
+
+
+class Taken(NamedTuple):
+    """A message, the tick before which it was taken, and what became of it."""
+
+    tick: int
+    message: wire.Message
+    outcome: str
 
 
 @dataclass(frozen=True, slots=True)
 class EpisodeRecord:
-    """One episode. Legend: N ticks, D width of a row. Stamps int64 ns, texts unicode."""
+    """One episode. Stamps int64 ns, texts unicode.
 
+    Legend: N ticks, M messages taken from the inbox, B bytes, D width of a row, J joints.
+    """
+
+    # what went in
+    control: str  # the `ControlSpec` as JSON; empty where something else made the commands
+    begin_ns: int
     stamp_ns_N: np.ndarray  # when the tick was due
-    late_ns_N: np.ndarray  # how much later it began
+    state_ns_N: np.ndarray  # when the arm measured what it said in that tick
+    measured_ND: np.ndarray
+    joint_rad_NJ: np.ndarray
+    message_tick_M: np.ndarray
+    message_size_M: np.ndarray
+    message_B: np.ndarray  # uint8, one message after the other
+    # what came out
+    message_outcome_M: np.ndarray
     proposed_ND: np.ndarray  # NaN where the proposal had no usable shape
     sent_ND: np.ndarray
-    measured_ND: np.ndarray
     verdict_N: np.ndarray
     reasons_N: np.ndarray  # codes joined by spaces
     rung_N: np.ndarray
@@ -32,6 +62,10 @@ class EpisodeRecord:
     chunk_N: np.ndarray
     row_N: np.ndarray
     observed_ns_N: np.ndarray
+    estimated_delay_N: np.ndarray  # rows, of the chunk
+    actual_delay_N: np.ndarray
+    # how it went
+    late_ns_N: np.ndarray  # how much later than due the tick began
 
     @property
     def observation_age_ns_N(self) -> np.ndarray:  # noqa: N802
@@ -39,44 +73,96 @@ class EpisodeRecord:
         age_ns_N = self.stamp_ns_N - self.observed_ns_N
         return np.where(self.observed_ns_N == NONE, NONE, age_ns_N)
 
+    def control_spec(self) -> ControlSpec:
+        """What the controller was made of; FeelforwardError when it is not in the record."""
+        if not self.control:
+            raise FeelforwardError(
+                "The record says nothing about limits and rates, because no control process made"
+                " it. Record one with `feelforward run --record DIR`."
+            )
+        try:
+            return ControlSpec.from_plain(json.loads(self.control))
+        except (ValueError, KeyError, TypeError, ValidationError) as error:
+            first_line = str(error).splitlines()[0]
+            raise FeelforwardError(
+                f"The record's limits and rates are those of another version ({first_line})."
+            ) from error
+
+    def state(self, tick: int) -> ArmState:
+        """What the arm said in that tick."""
+        stamp_ns = MonoNs(int(self.state_ns_N[tick]))
+        return ArmState(stamp_ns, self.measured_ND[tick].copy(), self.joint_rad_NJ[tick].copy())
+
+    def messages(self) -> Iterable[Taken]:
+        """What was taken from the inbox, in its order; WireError when it is no message."""
+        data, begin = self.message_B.tobytes(), 0
+        whole = (self.message_tick_M, self.message_size_M, self.message_outcome_M)
+        for tick, size, outcome in zip(*(part.tolist() for part in whole), strict=True):
+            yield Taken(tick, wire.decode(data[begin : begin + size]), outcome)
+            begin += size
+
     def save(self, path: Path) -> None:
         """Writes an .npz without pickle; a good file is replaced by a whole one only."""
         with replacing(path) as fresh, fresh.open("wb") as file:
             np.savez_compressed(
                 file,
                 allow_pickle=False,
-                **{each.name: getattr(self, each.name) for each in fields(self)},
+                version=VERSION,
+                **{each.name: np.asarray(getattr(self, each.name)) for each in fields(self)},
             )
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Raises FeelforwardError when the file is not a record."""
+        """Raises FeelforwardError when the file is not a record, or not a whole one."""
         try:
             with np.load(path, allow_pickle=False) as stored:
-                return cls(**{each.name: stored[each.name] for each in fields(cls)})
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
-            raise FeelforwardError(f"{path} is not an episode record: {error}.") from error
+                version = int(stored["version"]) if "version" in stored else 1
+                if version != VERSION:
+                    raise FeelforwardError(
+                        f"{path} is an episode record of version {version}, allowed {VERSION}."
+                        " Open it with the program that wrote it, or record the run again."
+                    )
+                return cls(**{each.name: _plain(stored[each.name]) for each in fields(cls)})
+        except _TORN as error:
+            raise FeelforwardError(
+                f"{path} is cut short, or not an episode record: {error}."
+            ) from error
 
 
 class EpisodeLog:
-    """Collects ticks."""
+    """Collects what goes in and what comes out. References only: no work while an arm waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, control: ControlSpec | None = None, begin_ns: int = 0) -> None:
+        self._control = control
+        self._begin_ns = begin_ns
+        self._taken: list[Taken] = []
         self._ticks: list[tuple[Tick, ArmState, int]] = []
+
+    def take(self, message: wire.Message, outcome: str) -> None:
+        """A message from the inbox, taken before the tick that is added next."""
+        self._taken.append(Taken(len(self._ticks), message, outcome))
 
     def add(self, tick: Tick, state: ArmState, *, late_ns: int = 0) -> None:
         self._ticks.append((tick, state, late_ns))
 
     def record(self) -> EpisodeRecord:
         ticks = [tick for tick, _, _ in self._ticks]
+        states = [state for _, state, _ in self._ticks]
         origins = [tick.command.provenance for tick in ticks]
-        sent = [tick.verdict.row_D for tick in ticks]
+        messages = [wire.encode(taken.message) for taken in self._taken]
         return EpisodeRecord(
+            control="" if self._control is None else json.dumps(self._control.plain()),
+            begin_ns=self._begin_ns,
             stamp_ns_N=_whole(tick.stamp_ns for tick in ticks),
-            late_ns_N=_whole(late_ns for _, _, late_ns in self._ticks),
-            proposed_ND=_rows([_usable(tick) for tick in ticks]),
-            sent_ND=_rows(sent),
-            measured_ND=_rows([state.row_D for _, state, _ in self._ticks]),
+            state_ns_N=_whole(state.stamp_ns for state in states),
+            measured_ND=_rows([state.row_D for state in states]),
+            joint_rad_NJ=_rows([state.joint_rad_J for state in states]),
+            message_tick_M=_whole(taken.tick for taken in self._taken),
+            message_size_M=_whole(len(message) for message in messages),
+            message_B=np.frombuffer(b"".join(messages), np.uint8),
+            message_outcome_M=_texts(taken.outcome for taken in self._taken),
+            proposed_ND=_rows([usable_proposal(tick) for tick in ticks]),
+            sent_ND=_rows([tick.verdict.row_D for tick in ticks]),
             verdict_N=_texts(tick.verdict.kind.value for tick in ticks),
             reasons_N=_texts(" ".join(tick.verdict.reasons) for tick in ticks),
             rung_N=_texts(tick.rung.value for tick in ticks),
@@ -84,10 +170,14 @@ class EpisodeLog:
             chunk_N=_whole(_or_none(origin.chunk_id) for origin in origins),
             row_N=_whole(_or_none(origin.row) for origin in origins),
             observed_ns_N=_whole(_or_none(origin.observed_ns) for origin in origins),
+            estimated_delay_N=_whole(_or_none(each.estimated_delay_rows) for each in origins),
+            actual_delay_N=_whole(_or_none(each.actual_delay_rows) for each in origins),
+            late_ns_N=_whole(late_ns for _, _, late_ns in self._ticks),
         )
 
 
-def _usable(tick: Tick) -> np.ndarray:
+def usable_proposal(tick: Tick) -> np.ndarray:
+    """The proposed row (D,); NaN where it had another shape than what was sent."""
     row_D, sent_D = tick.command.row_D, tick.verdict.row_D
     return row_D if np.shape(row_D) == sent_D.shape else np.full_like(sent_D, np.nan)
 
@@ -106,3 +196,7 @@ def _texts(values: Iterable[str]) -> np.ndarray:
 
 def _or_none(value: int | None) -> int:
     return NONE if value is None else value
+
+
+def _plain(stored: np.ndarray) -> Any:
+    return stored if stored.ndim else stored.item()

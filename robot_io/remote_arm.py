@@ -1,7 +1,8 @@
 """An arm that lives in another process of this machine: the simulator's, over shared memory.
 
 `RemoteArm` is what the control process holds; `ArmServer` is its counterpart in the world's
-process. Neither waits for the other. Both need NumPy only.
+process. Neither waits for the other. Both need NumPy only. The server has the watchdog that every
+arm needs: a control process that is frozen or dead sends nothing, and the arm stops by itself.
 
     arm_state.ring    row_D and joint_rad_J in one vector, stamped when measured
     arm_target.ring   [0, row_D] a command, [1, zeros] a stop
@@ -17,14 +18,20 @@ from robot_io.clock import Clock, MonotonicClock
 from robot_io.errors import FeelforwardError
 from robot_io.ring import RingReader, RingWriter
 from robot_io.types import ArmState
+from robot_io.watchdog import NO_TARGET, TargetWatchdog
 
 STATE_FILE = "arm_state.ring"
 TARGET_FILE = "arm_target.ring"
+REQUESTED = "requested"  # the control process asked for the stop
 ATTACH_TIMEOUT_S = 30.0  # a world compiles its model first
 
 
 class RemoteArm:
-    """The client side; implements `robot_io.interfaces.Arm`. `read` never waits."""
+    """The client side; implements `robot_io.interfaces.Arm`. `read` never waits.
+
+    Command it at a steady rate: when the newest target is older than the server's limit, the arm
+    stops by itself and takes no more targets until its next episode.
+    """
 
     def __init__(
         self, directory: Path | str, *, row_size: int = 8, clock: Clock | None = None
@@ -81,18 +88,24 @@ class RemoteArm:
 
 
 class ArmServer:
-    """The world's side: publishes measurements, takes targets."""
+    """The world's side: publishes measurements, takes targets, and watches over their age."""
 
     def __init__(
-        self, directory: Path | str, *, row_size: int = 8, clock: Clock | None = None
+        self,
+        directory: Path | str,
+        *,
+        max_target_age_s: float,
+        row_size: int = 8,
+        clock: Clock | None = None,
     ) -> None:
         self._directory = Path(directory)
         self._row_size = row_size
         self._clock = clock if clock is not None else MonotonicClock()
         self._states: RingWriter | None = None
         self._targets: RingReader | None = None
+        self._watchdog = TargetWatchdog(max_target_age_s)
         self._sequence = 0
-        self.stop_requested = False
+        self.stopped_by: str | None = None  # why the arm must stand still, until `clear`
 
     def __enter__(self) -> Self:
         return self
@@ -118,21 +131,23 @@ class ArmServer:
         )
 
     def latest_command(self) -> np.ndarray | None:
-        """The newest target row (D,) not taken before. A stop sets `stop_requested` instead."""
+        """The newest target row (D,) not taken before. None as long as `stopped_by` is set."""
         path = self._directory / TARGET_FILE
         if self._targets is None and path.exists():
             self._targets = RingReader(path)
         sample = self._targets.newest() if self._targets is not None else None
-        if sample is None:
-            return None
-        if sample.values[0] != 0:
-            self.stop_requested = True
-            return None
-        return sample.values[1:]
+        if sample is not None:
+            self._watchdog.fed(sample.exposed_ns)
+        if self.stopped_by is None and sample is not None and sample.values[0] != 0:
+            self.stopped_by = REQUESTED
+        if self.stopped_by is None and self._watchdog.tripped(self._clock.now_ns()):
+            self.stopped_by = NO_TARGET
+        return None if sample is None or self.stopped_by is not None else sample.values[1:]
 
     def clear(self) -> None:
         """A new episode: forgets a stop and every target sent so far."""
         self.latest_command()
         if self._targets is not None:
             self._targets.skip_to_now()
-        self.stop_requested = False
+        self._watchdog.reset()
+        self.stopped_by = None

@@ -4,30 +4,25 @@ Each tick: take what lies in the inbox, read the arm, decide, command, tell ever
 dropped rather than waited for). A late tick is skipped and counted, never replayed.
 """
 
-import gc
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 import zmq
 
-from robot_io import wire
-from robot_io.buffer import CommandBuffer
+from robot_io import realtime, wire
+from robot_io.buffer import SpliceRefusal
 from robot_io.child import Line
 from robot_io.clock import NS_PER_S, MonotonicClock
-from robot_io.gate import CommandGate
+from robot_io.controller import Controller, Uptake
 from robot_io.interfaces import Arm
-from robot_io.loop import ControlLoop, Rung, Tick
+from robot_io.loop import Rung, Tick
 from robot_io.processes import ChildSpec, SessionError
-from robot_io.record import EpisodeLog
-from robot_io.rows import ToolRows
-from robot_io.session_directory import feedback_path, inbox_path
+from robot_io.record import EpisodeLog, usable_proposal
+from robot_io.session_directory import feedback_path, inbox_path, record_path
 from robot_io.session_spec import ControlSpec
-from robot_io.types import ActionChunk, Command
+from robot_io.session_timing import ChunkUse, UseStamps, columns
+from robot_io.types import POLICY, ActionChunk, Command
 
-FIFO_PRIORITY = 10  # above everything that is not real-time; only where the system allows it
 WIND_DOWN_NS = 10 * NS_PER_S  # longer than any plan
 AT_REST = (Rung.HOLD, Rung.STOPPED)
 
@@ -36,10 +31,11 @@ def run(spec: ChildSpec, line: Line) -> None:
     control = ControlSpec.from_plain(spec.settings["control"])
     inbox = wire.listen(line.context, zmq.PULL, inbox_path(spec.directory))
     feedback = wire.listen(line.context, zmq.PUB, feedback_path(spec.directory))
-    _take_priority()
+    share = realtime.CoreShare(spec.settings["core"], frozenset(spec.settings["other_cores"]))
+    granted = realtime.ask(share, fifo=control.fifo)
     stopped = False
     with spec.make("arm") as arm:
-        line.say("ready")
+        line.say("ready", real_time=realtime.line(granted))
         while not line.ending.is_set():
             note = line.wait(0.1)
             if note is None or note.kind != "begin":
@@ -47,12 +43,13 @@ def run(spec: ChildSpec, line: Line) -> None:
             if stopped and not note.values["release"]:
                 raise SessionError("The gate has stopped the arm. Look at it, then start again.")
             episode = _Episode(control, arm, inbox, feedback, int(note.values["begin_ns"]))
-            with _no_garbage_collection():
+            with realtime.no_garbage_collection():
                 _run_episode(episode, line, control.period_ns)
             stopped = episode.stopped
-            path = Path(spec.directory) / "episode.npz"
+            path = record_path(spec.directory)
             episode.log.record().save(path)
-            line.say("recorded", path=str(path), missed_ticks=episode.missed_ticks)
+            use = columns(UseStamps, episode.use.stamps)
+            line.say("recorded", path=str(path), missed_ticks=episode.missed_ticks, **use)
 
 
 def _run_episode(episode: "_Episode", line: Line, period_ns: int) -> None:
@@ -72,13 +69,14 @@ def _run_episode(episode: "_Episode", line: Line, period_ns: int) -> None:
             return
         if note is not None and note.kind == "wind_down":
             give_up_ns = next_ns + WIND_DOWN_NS
+            episode.winding_down = True
         if give_up_ns is not None and (tick.rung in AT_REST or next_ns > give_up_ns):
             return
         next_ns = episode.next_due_ns(next_ns, period_ns)
 
 
 class _Episode:
-    """A fresh loop, gate and buffer, and what they did."""
+    """One episode: a fresh controller between inbox, arm and everybody who listens."""
 
     def __init__(
         self,
@@ -88,29 +86,31 @@ class _Episode:
         feedback: zmq.Socket,
         begin_ns: int,
     ) -> None:
-        rows = ToolRows()
         self._arm = arm
         self._inbox = inbox
         self._feedback = feedback
-        self._begin_ns = begin_ns
         self._clock = MonotonicClock()
-        self._buffer = CommandBuffer(rows, max_age_ns=control.max_age_ns, seam_ns=control.seam_ns)
-        self._gate = CommandGate(control.gate)
-        self._loop = ControlLoop(self._buffer, self._gate, rows, control.loop)
-        self.log = EpisodeLog()
+        self._controller = Controller(control, begin_ns)
+        self.log = EpisodeLog(control, begin_ns)
+        self.use = ChunkUse()
         self.missed_ticks = 0
+        self.winding_down = False  # the plan that is there is the last one
 
     @property
     def stopped(self) -> bool:
-        return self._gate.stopped
+        return self._controller.stopped
 
     def tick(self, due_ns: int) -> Tick:
         late_ns = self._clock.now_ns() - due_ns
         self._take_inbox(due_ns)
         state = self._arm.read()
-        tick = self._loop.tick(due_ns, state)
+        tick = self._controller.tick(due_ns, state)
         self._arm.command(tick.verdict.row_D)
+        origin = tick.command.provenance
+        if tick.rung is Rung.PLAN and origin.source == POLICY:
+            self.use.sent(origin.chunk_id, self._clock.now_ns())
         wire.send(self._feedback, state)
+        wire.send(self._feedback, _judged(tick, late_ns))
         wire.send(self._feedback, _sent(tick))
         self.log.add(tick, state, late_ns=late_ns)
         return tick
@@ -135,12 +135,18 @@ class _Episode:
                 self._take(message, due_ns)
 
     def _take(self, message: wire.Message, due_ns: int) -> None:
-        if isinstance(message, wire.Stop):
-            self._loop.stop(message.reason)
-        elif isinstance(message, ActionChunk) and message.observed_ns >= self._begin_ns:
-            now_ns = max(due_ns, message.observed_ns)  # the tick's own time, as in lockstep
-            if self._buffer.splice(message, now_ns).accepted:
-                wire.send(self._feedback, message)
+        if self.winding_down and isinstance(message, ActionChunk):
+            return
+        outcome = self._controller.take(message, due_ns)
+        self.log.take(message, outcome)
+        if isinstance(outcome, SpliceRefusal):
+            wire.send(self._feedback, wire.Note("refused", {"why": outcome}))
+        if outcome != Uptake.ACCEPTED:
+            return
+        if isinstance(message, ActionChunk) and message.source == POLICY:
+            self.use.took(message.chunk_id, self._clock.now_ns())
+        if isinstance(message, ActionChunk | wire.TakeOver | wire.HandBack):
+            wire.send(self._feedback, message)  # all who plan must know
 
 
 def _sent(tick: Tick) -> Command:
@@ -148,22 +154,19 @@ def _sent(tick: Tick) -> Command:
     return replace(tick.command, due_ns=tick.stamp_ns, row_D=tick.verdict.row_D)
 
 
-def _take_priority() -> None:
-    """For every thread: a chunk must get through to the loop as well."""
-    with suppress(PermissionError):
-        for thread in Path("/proc/self/task").iterdir():
-            priority = os.sched_param(FIFO_PRIORITY)
-            os.sched_setscheduler(int(thread.name), os.SCHED_FIFO, priority)
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """No pause of the collector during an episode."""
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-        gc.unfreeze()
+def _judged(tick: Tick, late_ns: int) -> wire.Note:
+    """What was proposed and what the gate made of it; sent before the command it belongs to."""
+    verdict = tick.verdict
+    return wire.Note(
+        "verdict",
+        {
+            "sequence": tick.command.sequence,
+            "proposed": usable_proposal(tick),
+            "rung": tick.rung.value,
+            "verdict": verdict.kind.value,
+            "reasons": " ".join(verdict.reasons),
+            "moved_m": verdict.moved_m,
+            "turned_rad": verdict.turned_rad,
+            "late_ns": late_ns,
+        },
+    )

@@ -27,7 +27,7 @@ def inbox_path(directory: Path | str) -> Path:
 
 
 def feedback_path(directory: Path | str) -> Path:
-    """Where the control process publishes arm states, sent commands and accepted chunks."""
+    """Where the control process publishes arm states, verdicts, sent commands, accepted chunks."""
     return Path(directory) / "feedback.sock"
 
 
@@ -39,6 +39,11 @@ def camera_path(directory: Path | str, stream: str) -> Path:
 def world_path(directory: Path | str) -> Path:
     """The ring of a simulated world's snapshots."""
     return Path(directory) / "world.ring"
+
+
+def record_path(directory: Path | str) -> Path:
+    """Where the control process leaves the record of an episode for the session to fetch."""
+    return Path(directory) / "episode.npz"
 
 
 @contextmanager

@@ -18,7 +18,7 @@ class View:
     """What happened since the last look, for films and consoles. Lossy by design."""
 
     frames: list[Frame]
-    messages: list[wire.Message]  # ArmState, Command (what was sent), ActionChunk (accepted)
+    messages: list[wire.Message]  # measured, sent; accepted: chunks and hand-overs
     snapshots: list[Sample]  # of the simulated world
 
 

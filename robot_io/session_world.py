@@ -15,6 +15,7 @@ from robot_io.remote_arm import ArmServer
 from robot_io.ring import RingWriter
 from robot_io.session_directory import world_path
 from robot_io.types import ArmState
+from robot_io.watchdog import NO_TARGET
 
 PERIOD_NS = 2 * NS_PER_MS
 NICENESS = -10  # physics that falls behind is a wrong world; only where the system allows it
@@ -36,7 +37,7 @@ class RealtimeWorld(Protocol):
 
     def command(self, row_D: np.ndarray) -> None: ...
     def stop(self) -> None:
-        """Asked for by the control process; may be called again and again."""
+        """The arm's own stop: it stays where it is."""
         ...
 
     def state(self) -> ArmState:
@@ -56,7 +57,8 @@ def run(spec: ChildSpec, line: Line) -> None:
     with suppress(PermissionError):
         os.nice(NICENESS)
     with ExitStack() as stack:
-        server = stack.enter_context(ArmServer(spec.directory))
+        max_age_s = spec.settings["max_target_age_s"]
+        server = stack.enter_context(ArmServer(spec.directory, max_target_age_s=max_age_s))
         world: RealtimeWorld = stack.enter_context(spec.make("world"))
         stage = _Stage(world, server, Path(spec.directory))
         stack.callback(stage.close)
@@ -72,9 +74,12 @@ def _run_stage(stage: "_Stage", line: Line) -> None:
         note = line.heard()
         if note is not None and note.kind == "begin":
             line.say("begun", begin_ns=stage.reset(seed=int(note.values["seed"])))
+        was_stopped = stage.stopped_by
         outcome = stage.advance()
         if outcome is not None:
             line.say("over", **outcome)
+        if was_stopped is None and stage.stopped_by == NO_TARGET:
+            line.say("stopped", reason=NO_TARGET)
         next_ns = max(next_ns + PERIOD_NS, clock.now_ns())
         clock.sleep_until(next_ns)
 
@@ -91,6 +96,11 @@ class _Stage:
         self._sequence = 0
         self._over = True
 
+    @property
+    def stopped_by(self) -> str | None:
+        """Why the arm stands still; None while it takes commands."""
+        return self._server.stopped_by
+
     def reset(self, *, seed: int) -> int:
         """Begins an episode; returns the stamp of its first state."""
         self._server.clear()
@@ -100,9 +110,10 @@ class _Stage:
 
     def advance(self) -> Mapping[str, float | int | str | bool] | None:
         """One step of the pacing loop; returns the outcome once, when there is one."""
+        was_stopped = self.stopped_by
         row_D = self._server.latest_command()
-        if self._server.stop_requested:
-            self._world.stop()
+        if self.stopped_by is not None and was_stopped is None:
+            self._world.stop()  # once: to hold anew at every step would give way to any push
         elif row_D is not None:
             self._world.command(row_D)
         self._world.advance_to(self._clock.now_ns())

@@ -17,6 +17,8 @@ import numpy as np
 
 MonoNs = NewType("MonoNs", int)
 
+POLICY, TELEOP = "policy", "teleop"  # who may make chunks
+
 
 @dataclass(frozen=True, slots=True)
 class ArmState:
@@ -47,6 +49,8 @@ class ActionChunk:
     start_ns: MonoNs
     step_ns: int
     row_HD: np.ndarray
+    estimated_delay_rows: int | None = None  # the policy took so many for executed on arrival
+    source: str = POLICY  # or TELEOP: a person at a device
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ class Provenance:
     chunk_id: int | None = None
     row: int | None = None  # index within the chunk of the row that is due next
     observed_ns: MonoNs | None = None  # newest observation behind the command
+    estimated_delay_rows: int | None = None  # of its chunk, as the policy assumed
+    actual_delay_rows: int | None = None  # of its chunk: rows that were due when it arrived
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +97,9 @@ class Verdict:
 class Leftover:
     """What is planned already where a new plan begins: row k is due at `observed_ns + k * step_ns`.
 
-        new plan   0   1   2   3   4   5   6   7   8   9
-        leftover   0   1   2   3   4   5   6                 K = 7, delay_rows = 2: rows 0 and 1
-                   ╰executed╯                                will be executed before it arrives
+    new plan   0   1   2   3   4   5   6   7   8   9
+    leftover   0   1   2   3   4   5   6                 K = 7, delay_rows = 2: rows 0 and 1
+               ╰executed╯                                will be executed before it arrives
     """
 
     row_KD: np.ndarray  # K >= 1

@@ -1,6 +1,6 @@
 """`TightenCap` in lockstep: the expert shows it, a policy plays it, the expert takes over."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -89,7 +89,7 @@ class CapStage:
     """
 
     def __init__(self, robot: RobotConfig) -> None:
-        timing = {name: SensorTiming(**s.model_dump()) for name, s in robot.sensors.items()}
+        timing = {name: SensorTiming(**s.timing()) for name, s in robot.sensors.items()}
         self._robot, self._rows = robot, ToolRows()
         self._cap = LockstepCap(timing)
         self._cap.__enter__()
@@ -137,9 +137,18 @@ class CapStage:
         return result, notes.shown()
 
     def play(
-        self, seed: int, source: ChunkSource, history: Mapping[str, int], *, film: bool = False
+        self,
+        seed: int,
+        source: ChunkSource,
+        history: Mapping[str, int],
+        *,
+        film: bool = False,
+        added_ms: Sequence[float] = (0.0,),
     ) -> Episode:
-        """The policy plays; with `film` the episode keeps a scene every 100 ms."""
+        """The policy plays; with `film` the episode keeps a scene every 100 ms.
+
+        Each plan takes one of the robot's delays and one of `added_ms` longer, both drawn.
+        """
         self._cap.reset(seed)
         source.reset(seed)
         robot = self._robot
@@ -151,7 +160,8 @@ class CapStage:
                 scenes.append(self._scene(tick, buffer))
 
         observer = Observer(self._rows, step_ns=STEP_NS, **_by_kind(history))
-        self._run(buffer, observer, planner=self._planner(source, buffer), on_tick=keep_scene)
+        planner = self._planner(source, buffer, added_ms=added_ms)
+        self._run(buffer, observer, planner=planner, on_tick=keep_scene)
         return Episode(self._result(seed), scenes)
 
     def _run(
@@ -171,8 +181,12 @@ class CapStage:
             planner=planner,
         ).run(_LIMIT_NS, self._is_over, on_tick)
 
-    def _planner(self, source: ChunkSource, buffer: CommandBuffer) -> Planner:
-        delay = drawn_delay(self._robot.lockstep_inference_ns, seed=self._cap.world.seed)
+    def _planner(
+        self, source: ChunkSource, buffer: CommandBuffer, *, added_ms: Sequence[float] = (0.0,)
+    ) -> Planner:
+        usual_ms = self._robot.lockstep_inference_ms
+        delays_ns = [round((usual + added) * NS_PER_MS) for usual in usual_ms for added in added_ms]
+        delay = drawn_delay(delays_ns, seed=self._cap.world.seed)
         return Planner(source=source, buffer=buffer, step_ns=STEP_NS, delay_ns=delay)
 
     def _is_over(self) -> bool:

@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from policy.checkpoint import read_recipe
-from policy.config import PolicyConfig
+from policy.config import Joining, PolicyConfig
+from policy.inference import DiffusionPolicy
 from robot_io.errors import FeelforwardError
 from robot_io.session_timing import timing_of
 from scripts.checkpoints import find_checkpoint
@@ -21,13 +22,14 @@ from scripts.policies import (
     tactile_streams,
     zeroed_touch,
 )
-from scripts.progress import episode_progress
+from scripts.progress import watch
 from scripts.report import Report
 from scripts.robot import SIM_FR3, RobotConfig, load_robot
 from scripts.workers import play_seeds
 
 CAP, PUSH_T = "TightenCap", "gym_pusht/PushT-v0"
 MAX_FILMED = 5
+MakePolicy = Callable[[], DiffusionPolicy]
 
 
 def evaluate(
@@ -37,20 +39,28 @@ def evaluate(
     seeds: Sequence[int],
     mode: str = "lockstep",
     touch: Touch = "felt",
+    joining: Joining = "overwrite",
     workers: int = 1,
     robot: Path = SIM_FR3,
     film: bool = False,
+    record: Path | None = None,
 ) -> tuple[Report, list[Episode]]:
-    """Plays each seed; with `film` the first episodes keep what a film needs."""
+    """Plays each seed; with `film` the first episodes keep what a film needs.
+
+    `record` is a new folder for what a session in real time records.
+    """
+    if record is not None and mode != "realtime":
+        raise FeelforwardError(f"--record {record} works with --mode realtime only.")
     folder = find_checkpoint(checkpoint)
     config = read_recipe(folder).policy
     filmed = tuple(seeds[:MAX_FILMED]) if film else ()
     if mode == "realtime":
-        playing = _in_real_time(task, folder, config, load_robot(robot), seeds)
+        playing = _in_real_time(task, folder, config, load_robot(robot), seeds, joining, record)
     else:
-        maker = _lockstep_maker(task, folder, config, load_robot(robot), touch, filmed)
+        make_policy = partial(load_policy, str(folder), joining)
+        maker = _lockstep_maker(task, make_policy, config, load_robot(robot), touch, filmed)
         playing = play_seeds(maker, seeds, workers=min(workers, len(seeds)))
-    episodes = _watch(playing, total=len(seeds), filmed=filmed)
+    episodes = watch(playing, total=len(seeds), filmed=filmed)
     outcomes = [episode.outcome for episode in episodes if episode.outcome is not None]
     report = Report(
         checkpoint=checkpoint,
@@ -63,21 +73,14 @@ def evaluate(
     return report, episodes
 
 
-def _watch(playing: Iterator[Episode], *, total: int, filmed: Sequence[int]) -> list[Episode]:
-    """Plays to the end behind a progress bar. Scenes that nobody films are let go."""
-    episodes: list[Episode] = []
-    with episode_progress() as progress:
-        bar = progress.add_task("episodes", total=total, note="")
-        for episode in playing:
-            keep = episode.result.seed in filmed
-            episodes.append(episode if keep else replace(episode, scenes=()))
-            successes = sum(each.result.success for each in episodes)
-            progress.update(bar, advance=1, note=f"{successes}/{len(episodes)} succeeded")
-    return episodes
-
-
 def _in_real_time(
-    task: str, folder: Path, config: PolicyConfig, robot: RobotConfig, seeds: Sequence[int]
+    task: str,
+    folder: Path,
+    config: PolicyConfig,
+    robot: RobotConfig,
+    seeds: Sequence[int],
+    joining: Joining,
+    record: Path | None,
 ) -> Iterator[Episode]:
     if task != CAP:
         raise FeelforwardError(f"--mode realtime has no {task}, allowed: {CAP}.")
@@ -86,14 +89,15 @@ def _in_real_time(
     from scripts.live import LiveStage, session_spec
 
     check_streams(config, task=task, streams=(*cap.VECTORS, *cap.IMAGES))
-    spec = session_spec(robot, checkpoint=folder, history=config.history())
-    with LiveStage(spec) as stage:
-        yield from map(stage.play, seeds)
+    spec = session_spec(robot, checkpoint=folder, joining=joining, history=config.history())
+    with LiveStage(replace(spec, record=record)) as stage:
+        print(stage.real_time)
+        yield from stage.play_each(seeds)
 
 
 def _lockstep_maker(
     task: str,
-    folder: Path,
+    make_policy: MakePolicy,
     config: PolicyConfig,
     robot: RobotConfig,
     touch: Touch,
@@ -107,23 +111,23 @@ def _lockstep_maker(
         from scripts import cap
 
         check_streams(config, task=task, streams=(*cap.VECTORS, *cap.IMAGES))
-        return partial(make_cap_player, robot, str(folder), touch, tuple(filmed))
+        return partial(make_cap_player, robot, make_policy, touch, tuple(filmed))
     if task == PUSH_T:
         if filmed:
             raise FeelforwardError(f"--film shows {CAP} only.")
         from scripts import push_t
 
         check_streams(config, task=task, streams=push_t.VECTORS)
-        return partial(make_push_t_player, str(folder))
+        return partial(make_push_t_player, make_policy)
     raise FeelforwardError(f"--task {task} is not known, allowed: {CAP}, {PUSH_T}.")
 
 
 def make_cap_player(
-    robot: RobotConfig, folder: str, touch: Touch, filmed: tuple[int, ...]
+    robot: RobotConfig, make_policy: MakePolicy, touch: Touch, filmed: tuple[int, ...]
 ) -> Player:
     from scripts.cap import CapStage
 
-    stage, policy = CapStage(robot), load_policy(folder)
+    stage, policy = CapStage(robot), make_policy()
     history = policy.config.history()
 
     def play(seed: int) -> Episode:
@@ -139,8 +143,8 @@ def make_cap_player(
     return play
 
 
-def make_push_t_player(folder: str) -> Player:
+def make_push_t_player(make_policy: MakePolicy) -> Player:
     from scripts.push_t import PushTStage
 
-    stage, policy = PushTStage(), load_policy(folder)
+    stage, policy = PushTStage(), make_policy()
     return lambda seed: stage.play(seed, policy, policy.config.history())

@@ -1,33 +1,48 @@
 """`TightenCap` in real time: the processes of a robot around a simulated arm."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
+from policy.config import Joining
+from robot_io.gate import Reason
 from robot_io.processes import Factory
 from robot_io.session import Session
 from robot_io.session_spec import ControlSpec, SessionSpec
 from robot_io.session_view import View
-from robot_io.types import ActionChunk, Command
+from robot_io.types import TELEOP, ActionChunk, Command
 from scripts import cap
 from scripts.episode import Episode, Scene
+from scripts.operator_keys import Operator, terminal_fd
 from scripts.report import EpisodeResult
 from scripts.robot import RobotConfig
 from sim.tighten_cap import TIME_LIMIT_S
 
 _SNAPSHOTS = "{session}/world.ring"
+OPERATOR_STOP = f"stopped ({Reason.OPERATOR})"
+WITH_HELP = ", with help"
 
 
 def session_spec(
-    robot: RobotConfig, *, checkpoint: Path, history: Mapping[str, int]
+    robot: RobotConfig, *, checkpoint: Path, joining: Joining, history: Mapping[str, int]
 ) -> SessionSpec:
-    """World, sensors, control and policy, each in a process of its own."""
+    """World, sensors, control and a policy from a checkpoint, each in a process of its own."""
+    policy = {"checkpoint": str(checkpoint.resolve()), "joining": joining}
+    return session_around(Factory("scripts.policies:load_policy", policy), robot, history=history)
+
+
+def session_around(
+    policy: Factory, robot: RobotConfig, *, history: Mapping[str, int]
+) -> SessionSpec:
+    """The same around any policy that sees these streams, so many steps of each."""
     images = {name: steps for name, steps in history.items() if name in cap.IMAGES}
     return SessionSpec(
         arm=Factory("robot_io.remote_arm:RemoteArm", {"directory": "{session}"}),
-        policy=Factory("scripts.policies:load_policy", {"checkpoint": str(checkpoint.resolve())}),
+        policy=policy,
         control=ControlSpec(
             gate=robot.gate,
             loop=robot.loop,
@@ -38,35 +53,75 @@ def session_spec(
         step_ns=cap.STEP_NS,
         vectors={name: steps for name, steps in history.items() if name in cap.VECTORS},
         images=images,
+        streams=robot.stream_limits(images),
+        max_target_age_s=robot.arm.max_target_age_s,
         cameras={name: _camera(name, robot) for name in images},
         world=Factory("sim.realtime:make_world"),
     )
 
 
 def _camera(name: str, robot: RobotConfig) -> Factory:
-    timing = robot.sensors[name].model_dump()
+    timing = robot.sensors[name].timing()
     return Factory("scripts.sensors:make_camera", {"name": name, "snapshots": _SNAPSHOTS, **timing})
 
 
+def tell_operator(line: str) -> None:
+    """One line about a fault; a progress bar on the same terminal makes room for it."""
+    print(line, file=sys.stderr, flush=True)
+
+
 class LiveStage:
-    """A running session; entering starts the processes, leaving ends them."""
+    """A running session; entering starts the processes, leaving ends them.
+
+    In a terminal the operator has keys: see `scripts.operator_keys`.
+    """
 
     def __init__(self, spec: SessionSpec) -> None:
-        self._session = Session(spec)
+        self._session = Session(spec, tell=tell_operator)
+        self._operator: Operator | None = None
+        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self._session.__enter__()
+        fd = terminal_fd()
+        with ExitStack() as stack:
+            stack.enter_context(self._session)
+            if fd is not None:
+                self._operator = stack.enter_context(Operator(self._session, fd=fd))
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._session.__exit__(*exc)
+        self._stack.close()
+
+    @property
+    def real_time(self) -> str:
+        """What the control process was granted, and what not: one line."""
+        return self._session.real_time
+
+    def play_each(self, seeds: Iterable[int]) -> Iterator[Episode]:
+        """One episode after the other; none after one that a person has stopped."""
+        for seed in seeds:
+            episode = self.play(seed)
+            yield episode
+            if episode.result.reason.startswith(OPERATOR_STOP):
+                return
 
     def play(self, seed: int) -> Episode:
-        """One episode, as long as it takes."""
+        """One episode, as long as it takes. What a person helped with is nobody's success."""
         watcher = SceneWatcher()
-        outcome = self._session.run_episode(seed=seed, limit_s=TIME_LIMIT_S + 5, watch=watcher.look)
+        if self._operator is not None:
+            self._operator.begin()
+
+        def look(view: View) -> None:
+            watcher.look(view)
+            if self._operator is not None:
+                self._operator.look(view)
+
+        outcome = self._session.run_episode(seed=seed, limit_s=TIME_LIMIT_S + 5, watch=look)
         said = outcome.result
         reason = str(said.get("reason", "time_out"))
+        if TELEOP in outcome.record.source_N:
+            reason += WITH_HELP
         stamp_ns_N = outcome.record.stamp_ns_N
         steps = round((stamp_ns_N[-1] - stamp_ns_N[0]) / cap.STEP_NS)
         scores = {name: float(said[name]) for name in ("tightening_nm",) if name in said}

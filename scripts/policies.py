@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from policy.checkpoint import load_checkpoint
-from policy.config import PolicyConfig
+from policy.config import Joining, PolicyConfig
 from policy.inference import DiffusionPolicy
 from robot_io.errors import FeelforwardError
 from robot_io.interfaces import ChunkSource
@@ -18,9 +18,9 @@ Touch = Literal["felt", "zeroed", "swapped"]
 Images = Mapping[str, np.ndarray]  # stream -> (T, H, W, C) uint8
 
 
-def load_policy(checkpoint: str) -> DiffusionPolicy:
+def load_policy(checkpoint: str, joining: Joining = "overwrite") -> DiffusionPolicy:
     """The checkpoint in this folder, warmed up: the first plan of an episode is not slower."""
-    policy = load_checkpoint(Path(checkpoint))
+    policy = load_checkpoint(Path(checkpoint), joining=joining)
     policy.warm_up()
     return policy
 

@@ -1,5 +1,8 @@
 """Progress bars that stay quiet where nobody watches."""
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -8,6 +11,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from scripts.episode import Episode
 
 
 def episode_progress() -> Progress:
@@ -20,3 +25,16 @@ def episode_progress() -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
+
+
+def watch(playing: Iterable[Episode], *, total: int, filmed: Sequence[int]) -> list[Episode]:
+    """Plays to the end behind a progress bar. Scenes that nobody films are let go."""
+    episodes: list[Episode] = []
+    with episode_progress() as progress:
+        bar = progress.add_task("episodes", total=total, note="")
+        for episode in playing:
+            keep = episode.result.seed in filmed
+            episodes.append(episode if keep else replace(episode, scenes=()))
+            successes = sum(each.result.success for each in episodes)
+            progress.update(bar, advance=1, note=f"{successes}/{len(episodes)} succeeded")
+    return episodes

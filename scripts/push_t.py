@@ -1,14 +1,14 @@
 """Push-T (`gym_pusht/PushT-v0`) through the same buffer and loop, at the benchmark's 10 Hz."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from robot_io.buffer import CommandBuffer
-from robot_io.clock import NS_PER_S
+from robot_io.clock import NS_PER_MS, NS_PER_S
 from robot_io.gate import VectorGate
 from robot_io.interfaces import ChunkSource
-from robot_io.lockstep import Lockstep, Planner, constant_delay
+from robot_io.lockstep import Lockstep, Planner, drawn_delay
 from robot_io.loop import ControlLoop, LoopLimits
 from robot_io.observer import Observer
 from robot_io.rows import VectorRows
@@ -28,14 +28,30 @@ class PushTStage:
     def __init__(self) -> None:
         self._world, self._rows = PushTWorld(), VectorRows(2)
 
-    def play(self, seed: int, source: ChunkSource, history: Mapping[str, int]) -> Episode:
-        """One episode of at most 300 ticks of 100 ms."""
+    def play(
+        self,
+        seed: int,
+        source: ChunkSource,
+        history: Mapping[str, int],
+        *,
+        delay_ms: Sequence[float] | None = None,
+    ) -> Episode:
+        """One episode of at most 300 ticks of 100 ms.
+
+        As the benchmark has it, the field stands still while the policy plans, and 8 rows of each
+        plan are executed. With `delay_ms` it goes on: each plan takes one of these times, drawn,
+        and the next one is begun at once.
+        """
         world = self._world
         world.reset(seed)
         source.reset(seed)
         buffer = CommandBuffer(
-            self._rows, max_age_ns=MAX_AGE_NS, seam_ns=0, replan_after_rows=EXECUTED_ROWS
+            self._rows,
+            max_age_ns=MAX_AGE_NS,
+            seam_ns=0,
+            replan_after_rows=EXECUTED_ROWS if delay_ms is None else None,
         )
+        delays_ns = [round(ms * NS_PER_MS) for ms in delay_ms] if delay_ms is not None else [0]
         gate = VectorGate(np.zeros(2), np.full(2, FIELD_PX))
         limits = LoopLimits(stop_after_s=1.0, max_state_age_s=1.0)
         Lockstep(
@@ -43,7 +59,7 @@ class PushTStage:
             loop=ControlLoop(buffer, gate, self._rows, limits),
             observer=Observer(self._rows, step_ns=TICK_NS, vectors=history, images={}),
             period_ns=TICK_NS,
-            planner=Planner(source, buffer, TICK_NS, constant_delay(0)),
+            planner=Planner(source, buffer, TICK_NS, drawn_delay(delays_ns, seed)),
             read_vectors=world.read_vectors,
         ).run((TIME_LIMIT_TICKS + 1) * TICK_NS, lambda: world.outcome.over)
         outcome = world.outcome

@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import psutil
 from rich.console import RenderableType
 from rich.table import Table
 
@@ -124,7 +125,8 @@ def _timing_rows(timing: Timing | None) -> Iterator[tuple[str, str]]:
     if timing is None:
         return
     yield "missed ticks", f"{timing.missed_ticks} of {timing.missed_ticks + timing.ticks}"
-    for name in ("tick_lateness_ms", "observation_age_ms", "inference_ms"):
+    names = ("tick_lateness_ms", "observation_age_ms", "first_command_ms", "inference_ms")
+    for name in names:
         ms: Percentiles = getattr(timing, name)
         yield (
             name.removesuffix("_ms").replace("_", " "),
@@ -143,10 +145,28 @@ def machine() -> dict[str, Any]:
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
+        "kernel": platform.release(),
         "python": platform.python_version(),
         "packages": packages,
         "commit": _commit(),
     }
+
+
+class LoadWatch:
+    """How busy the machine was before, and how much of it its host took away since."""
+
+    def __init__(self) -> None:
+        self._load = os.getloadavg()[0]
+        self._before = psutil.cpu_times()
+
+    def facts(self) -> dict[str, float]:
+        now = psutil.cpu_times()
+        spent_s = sum(now) - sum(self._before)
+        stolen_s = getattr(now, "steal", 0.0) - getattr(self._before, "steal", 0.0)
+        return {
+            "load_before": round(self._load, 2),
+            "stolen_by_host": round(stolen_s / spent_s, 4) if spent_s > 0 else 0.0,
+        }
 
 
 def _processor() -> str:

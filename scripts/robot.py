@@ -1,5 +1,6 @@
 """The config of a robot: limits of its gate, how plans join, what its sensors deliver."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,8 @@ from pydantic import Field, field_validator
 from robot_io.clock import NS_PER_MS, NS_PER_S
 from robot_io.gate import GateLimits
 from robot_io.loop import LoopLimits
+from robot_io.session_spec import StreamLimits
+from robot_io.streams import CHUNKS
 from scripts.checkpoints import REPOSITORY
 from scripts.config import StrictModel, load_config
 
@@ -22,12 +25,30 @@ class BufferConfig(StrictModel):
     seam_ms: float = Field(ge=0, le=1000)
 
 
+class ArmConfig(StrictModel):
+    """What the arm does by itself."""
+
+    max_target_age_s: float = Field(gt=0, le=1)
+
+
+class ChunksConfig(StrictModel):
+    """When the operator is told that plans are late."""
+
+    rate_hz: float = Field(gt=0, le=100)
+    max_age_ms: float = Field(gt=0, le=10_000)
+
+
 class SensorConfig(StrictModel):
-    """When a simulated sensor exposes, when its frame arrives, how noisy it is."""
+    """When a simulated sensor exposes, when its frame arrives, how noisy it is, when it is late."""
 
     rate_hz: float = Field(gt=0, le=1000)
     latency_ms: float = Field(ge=0, le=1000)
     noise_counts: float = Field(ge=0, le=255)
+    max_age_ms: float = Field(gt=0, le=10_000)
+
+    def timing(self) -> dict[str, float]:
+        """What a simulated sensor needs to know of it."""
+        return self.model_dump(exclude={"max_age_ms"})
 
 
 # Beyond these a number is almost certainly in another unit.
@@ -59,6 +80,8 @@ class RobotConfig(StrictModel):
     buffer: BufferConfig
     loop: LoopLimits
     gate: GateLimits
+    arm: ArmConfig
+    chunks: ChunksConfig
     sensors: dict[str, SensorConfig]
 
     @field_validator("gate")
@@ -75,12 +98,16 @@ class RobotConfig(StrictModel):
         return round(self.gate.period_s * NS_PER_S)
 
     @property
-    def lockstep_inference_ns(self) -> list[int]:
-        return [round(ms * NS_PER_MS) for ms in self.lockstep_inference_ms]
-
-    @property
     def max_age_ns(self) -> int:
         return round(self.buffer.max_age_ms * NS_PER_MS)
+
+    def stream_limits(self, sensors: Iterable[str]) -> dict[str, StreamLimits]:
+        """Of the plans and of these sensors."""
+        each = {CHUNKS: self.chunks, **{name: self.sensors[name] for name in sensors}}
+        return {
+            name: StreamLimits(rate_hz=stream.rate_hz, max_age_s=stream.max_age_ms / 1000)
+            for name, stream in each.items()
+        }
 
     @property
     def seam_ns(self) -> int:

@@ -3,13 +3,20 @@
 from typing import Protocol
 
 from scripts.commands.bench import BenchSim
+from scripts.commands.bench_control import BenchControl
+from scripts.commands.bench_delay import BenchDelay
+from scripts.commands.bench_stop import BenchStop
+from scripts.commands.bench_wire import BenchWire
 from scripts.commands.collect import Collect
 from scripts.commands.dataset import ImportZarr, Info
 from scripts.commands.demo import Demo
 from scripts.commands.doctor import Doctor
 from scripts.commands.evaluate import Evaluate
 from scripts.commands.export import Export
+from scripts.commands.keys import Keys
+from scripts.commands.replay import Replay
 from scripts.commands.run import Run
+from scripts.commands.serve import Serve
 from scripts.commands.train import Train
 
 
@@ -25,9 +32,16 @@ COMMANDS: dict[str, type[Command]] = {
     "train": Train,
     "evaluate": Evaluate,
     "run": Run,
+    "serve": Serve,
+    "keys": Keys,
+    "replay": Replay,
     "export": Export,
     "dataset info": Info,
     "dataset import-zarr": ImportZarr,
     "doctor": Doctor,
     "bench sim": BenchSim,
+    "bench control": BenchControl,
+    "bench delay": BenchDelay,
+    "bench wire": BenchWire,
+    "bench stop": BenchStop,
 }

@@ -12,7 +12,7 @@ class Demo:
     """Run the shipped checkpoint in real time; write a film, a timing plot and the table.
 
     Every process of a real robot runs: control, cameras, tactile sensors and policy; only the arm
-    and the bottle are simulated.
+    and the bottle are simulated. In a terminal it has the keys of `feelforward run`.
 
     Example: feelforward demo --episodes 2
     """

@@ -5,11 +5,16 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from policy.config import Joining
 from robot_io.errors import FeelforwardError
 from robot_io.files import check_writable
 from scripts.checkpoints import SHIPPED_DEFAULT, find_checkpoint
+
+if TYPE_CHECKING:
+    from scripts.episode import Episode
+    from scripts.report import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +23,14 @@ class Evaluate:
 
     Lockstep runs on a virtual clock as fast as the processors allow and gives the same episodes
     every time. Realtime runs the processes of a real robot beside each other, one episode at a
-    time, and reports how late the control ticks and how old the observations were.
+    time, and reports how late the control ticks and how old the observations were. In a terminal
+    it has the keys of `feelforward run`; an episode in which a person helped is not a success.
 
     Examples:
       feelforward evaluate --episodes 100
       feelforward evaluate --checkpoint runs/first --episodes 20 --json first.json --film first.mp4
       feelforward evaluate --mode realtime --episodes 20
+      feelforward evaluate --mode realtime --episodes 20 --policy tcp://gpu:5555 --keys keys
       feelforward evaluate --touch zeroed
       feelforward evaluate --checkpoint runs/push_t --task gym_pusht/PushT-v0
     """
@@ -40,10 +47,18 @@ class Evaluate:
     """Virtual clock, or real processes in real time."""
     touch: Literal["felt", "zeroed", "swapped"] = "felt"
     """Tactile images as they are, of an untouched gel, or of another episode (lockstep)."""
+    policy: str | None = None
+    """Address of a `feelforward serve` that plans instead of --checkpoint (realtime)."""
+    keys: Path | None = None
+    """Folder of this machine's keys (see `feelforward keys`), for --policy."""
+    joining: Joining = "overwrite"
+    """How a plan takes up what is still planned: see docs/joining.md."""
     json: Path | None = None
     """Also write the report here."""
     film: Path | None = None
     """Also write a film (mp4) of the first episodes, at most 5."""
+    record: Path | None = None
+    """Also record each episode into this new folder (realtime): for `replay`, and for Foxglove."""
     card: bool = False
     """Also add the result to the checkpoint's card.md."""
     workers: int = len(os.sched_getaffinity(0))
@@ -58,17 +73,7 @@ class Evaluate:
         check_writable(self.film)
         from rich.console import Console
 
-        from scripts.evaluation import evaluate
-
-        report, episodes = evaluate(
-            checkpoint=self.checkpoint,
-            task=self.task,
-            seeds=range(self.seed, self.seed + self.episodes),
-            mode=self.mode,
-            touch=self.touch,
-            workers=self.workers,
-            film=self.film is not None,
-        )
+        report, episodes = self._play()
         Console().print(report.table())
         if self.json is not None:
             report.save(self.json)
@@ -84,3 +89,33 @@ class Evaluate:
 
             write_film(self.film, episodes)
             print(f"Film:   {self.film}")
+
+    def _play(self) -> "tuple[Report, list[Episode]]":
+        seeds = range(self.seed, self.seed + self.episodes)
+        if self.policy is None:
+            from scripts.evaluation import evaluate
+
+            return evaluate(
+                checkpoint=self.checkpoint,
+                task=self.task,
+                seeds=seeds,
+                mode=self.mode,
+                touch=self.touch,
+                joining=self.joining,
+                workers=self.workers,
+                film=self.film is not None,
+                record=self.record,
+            )
+        if self.mode != "realtime" or self.card:
+            raise FeelforwardError("--policy works with --mode realtime only, without --card.")
+        from scripts.remote_run import run_with_server
+
+        return run_with_server(
+            self.policy,
+            keys=self.keys,
+            joining=self.joining,
+            task=self.task,
+            seeds=seeds,
+            film=self.film is not None,
+            record=self.record,
+        )

@@ -183,3 +183,24 @@ def test_a_long_session_keeps_only_what_it_needs():
 def test_a_history_of_nothing_is_refused(vectors, images):
     with pytest.raises(ValueError, match="at least one"):
         Observer(ToolRows(), step_ns=STEP_NS, vectors=vectors, images=images)
+
+
+@pytest.mark.parametrize("frozen", ["wrist", "tactile_left", "measured", "commanded"])
+def test_no_stream_can_freeze_without_plans_coming_to_an_end(frozen):
+    seen = observer(wrist=2, tactile_left=2)
+    observed = []
+    for now_ms in range(0, 3000, 10):
+        alive = {"wrist", "tactile_left", "measured", "commanded"}
+        if now_ms >= 1000:
+            alive.remove(frozen)
+        at_ms = {name: now_ms if name in alive else 990 for name in (*VECTORS, *seen._image_steps)}
+        seen.add_state(state(at_ms["measured"] * MS, HOME))
+        seen.add_sent(at_ms["commanded"] * MS, HOME)
+        if now_ms % 100 == 0:
+            for name in ("wrist", "tactile_left"):
+                seen.add_frame(frame(name, at_ms[name] // 100 * 100, 1))
+        observation = seen.observe()
+        if observation is not None:
+            observed.append(observation.observed_ns // MS)
+    assert observed[-1] <= 990 + 100, "at most a step on"
+    assert observed[-1] >= 900

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transport_parts import CONTROL
+from transport_parts import CONTROL, STREAMS
 
 from robot_io.processes import Factory
 from robot_io.session_spec import SessionSpec
@@ -24,6 +24,8 @@ def make_spec(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SessionSpec]:
             "step_ns": 100_000_000,
             "vectors": {"measured": 2, "commanded": 2},
             "images": {"wrist": 2, "scene": 1},
+            "streams": STREAMS,
+            "max_target_age_s": 0.2,
             "cameras": {
                 "wrist": Factory("robot_io.devices.fake:FakeCamera", {"name": "wrist"}),
                 "scene": Factory("robot_io.devices.fake:FakeCamera", {"name": "scene"}),

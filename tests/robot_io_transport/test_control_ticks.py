@@ -14,7 +14,7 @@ from robot_io import wire
 from robot_io.devices.fake import HOME_ROW, FakeArm
 from robot_io.loop import Rung, Tick
 from robot_io.session_control import _Episode
-from robot_io.types import ActionChunk, ArmState, Command, MonoNs
+from robot_io.types import POLICY, TELEOP, ActionChunk, ArmState, Command, MonoNs
 
 PERIOD_NS = CONTROL.period_ns
 
@@ -53,10 +53,10 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         context.destroy()
 
 
-def chunk(chunk_id: int, observed_ns: int | None = None) -> bytes:
+def chunk(chunk_id: int, observed_ns: int | None = None, *, source: str = POLICY) -> bytes:
     stamp_ns = MonoNs(time.monotonic_ns() if observed_ns is None else observed_ns)
     rows = np.tile(HOME_ROW, (8, 1))
-    return wire.encode(ActionChunk(chunk_id, stamp_ns, stamp_ns, 100_000_000, rows))
+    return wire.encode(ActionChunk(chunk_id, stamp_ns, stamp_ns, 100_000_000, rows, source=source))
 
 
 def test_chunks_that_arrive_in_the_same_tick_leave_no_gap(bench: Bench) -> None:
@@ -86,16 +86,29 @@ def test_a_stop_in_the_inbox_is_latched(bench: Bench) -> None:
     assert bench.episode.stopped
 
 
+def test_a_persons_chunk_is_not_taken_for_the_policys_of_the_same_number(bench: Bench) -> None:
+    bench.send(chunk(1))
+    bench.tick()
+    assert [use.chunk_id for use in bench.episode.use.stamps] == [1]
+    bench.send(chunk(2), wire.encode(wire.TakeOver(MonoNs(time.monotonic_ns()))))
+    bench.send(chunk(2, source=TELEOP))
+    assert bench.tick().command.provenance.source == TELEOP
+    assert [use.chunk_id for use in bench.episode.use.stamps] == [1]
+
+
 def test_everybody_hears_the_measurement_what_was_sent_and_the_plan(bench: Bench) -> None:
     for number in range(1, 500):  # until the listener is connected
         bench.send(chunk(number))
         bench.tick()
         if bench.listener.poll(1):
             break
-    heard = [wire.receive(bench.listener) for _ in range(3)]
+    heard = [wire.receive(bench.listener) for _ in range(4)]
     by_kind = {type(message): message for message in heard}
-    assert by_kind.keys() <= {ArmState, Command, ActionChunk}
-    assert any(isinstance(message, Command) for message in heard)
+    assert by_kind.keys() == {ArmState, Command, ActionChunk, wire.Note}
+    verdict, sent = by_kind[wire.Note], by_kind[Command]
+    assert isinstance(verdict, wire.Note) and isinstance(sent, Command)
+    assert verdict.values["sequence"] == sent.sequence
+    assert (verdict.values["rung"], verdict.values["verdict"]) == ("plan", "accepted")
 
 
 def test_a_stall_skips_ticks_and_counts_them(bench: Bench) -> None:

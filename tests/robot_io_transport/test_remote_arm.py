@@ -6,25 +6,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robot_io.clock import VirtualClock
+from robot_io.clock import NS_PER_S, VirtualClock
 from robot_io.errors import FeelforwardError
-from robot_io.remote_arm import ArmServer, RemoteArm
+from robot_io.remote_arm import REQUESTED, ArmServer, RemoteArm
 from robot_io.types import ArmState, MonoNs
+from robot_io.watchdog import NO_TARGET
 
 ROW = np.array([0.4, 0.1, 0.3, 1.0, 0.0, 0.0, 0.0, 0.05])
 JOINTS = np.linspace(-1, 1, 7)
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[ArmServer]:
-    with ArmServer(tmp_path, clock=VirtualClock()) as server:
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def server(tmp_path: Path, clock: VirtualClock) -> Iterator[ArmServer]:
+    with ArmServer(tmp_path, max_target_age_s=0.2, clock=clock) as server:
         server.publish(ArmState(MonoNs(5), ROW, JOINTS))
         yield server
 
 
 @pytest.fixture
-def arm(tmp_path: Path, server: ArmServer) -> Iterator[RemoteArm]:
-    with RemoteArm(str(tmp_path), clock=VirtualClock()) as arm:
+def arm(tmp_path: Path, server: ArmServer, clock: VirtualClock) -> Iterator[RemoteArm]:
+    with RemoteArm(str(tmp_path), clock=clock) as arm:
         yield arm
 
 
@@ -54,20 +60,49 @@ def test_a_stop_is_kept_until_the_next_episode(arm: RemoteArm, server: ArmServer
     arm.command(ROW)
     arm.stop()
     assert server.latest_command() is None
-    assert server.stop_requested
+    assert server.stopped_by == REQUESTED
     arm.command(ROW)
     server.clear()
-    assert not server.stop_requested
+    assert server.stopped_by is None
     assert server.latest_command() is None  # a command of the last episode
 
 
+def test_an_arm_that_hears_nothing_stops_by_itself_until_the_next_episode(
+    arm: RemoteArm, server: ArmServer, clock: VirtualClock
+) -> None:
+    clock.sleep_until(NS_PER_S)
+    assert server.latest_command() is None
+    assert server.stopped_by is None  # nobody has told it anything yet
+    arm.command(ROW)
+    clock.sleep_until(clock.now_ns() + NS_PER_S // 5)
+    assert server.latest_command() is not None
+    assert server.stopped_by is None
+    clock.sleep_until(clock.now_ns() + 1)
+    assert server.latest_command() is None
+    assert server.stopped_by == NO_TARGET
+    arm.command(ROW)  # control woke up again: too late
+    assert server.latest_command() is None
+    server.clear()
+    arm.command(ROW)
+    assert server.latest_command() is not None
+
+
+def test_a_target_that_was_sent_long_ago_stops_the_arm_instead_of_moving_it(
+    arm: RemoteArm, server: ArmServer, clock: VirtualClock
+) -> None:
+    arm.command(ROW)
+    clock.sleep_until(NS_PER_S)
+    assert server.latest_command() is None
+    assert server.stopped_by == NO_TARGET
+
+
 def test_leaving_the_arm_stops_it_and_may_happen_twice(tmp_path: Path, server: ArmServer) -> None:
-    arm = RemoteArm(tmp_path)
+    arm = RemoteArm(tmp_path, clock=VirtualClock())
     with arm:
         pass
     arm.__exit__()
     server.latest_command()
-    assert server.stop_requested
+    assert server.stopped_by == REQUESTED
     with pytest.raises(FeelforwardError, match="not connected"):
         arm.read()
     with pytest.raises(FeelforwardError, match="not connected"):

@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from robot_io import session_directory
+from robot_io import session_directory, wire
 from robot_io.clock import NS_PER_S
 from robot_io.processes import Factory, SessionError
 from robot_io.session import EpisodeCutError, Session
@@ -63,7 +63,7 @@ def test_two_episodes_of_fakes_flow_on_time(make_spec: MakeSpec) -> None:
     assert 20 <= timing.inference_ms.p50 < 100
     assert {frame.stream for view in views for frame in view.frames} == {"wrist", "scene"}
     kinds = {type(message) for view in views for message in view.messages}
-    assert kinds == {ArmState, Command, ActionChunk}
+    assert kinds == {ArmState, Command, ActionChunk, wire.Note}
 
 
 def test_after_the_death_of_the_policy_the_tail_is_executed_and_the_arm_holds(
@@ -148,7 +148,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from transport_parts import CONTROL
+from transport_parts import CONTROL, STREAMS
 from robot_io.processes import Factory
 from robot_io.session import Session
 from robot_io.session_spec import SessionSpec
@@ -157,7 +157,7 @@ spec = SessionSpec(
     arm=Factory("robot_io.devices.fake:FakeArm"),
     policy=Factory("robot_io.devices.fake:CirclePlanner"),
     control=CONTROL, step_ns=100_000_000, vectors={"measured": 1}, images={"wrist": 1},
-    cameras={"wrist": camera},
+    cameras={"wrist": camera}, streams=STREAMS, max_target_age_s=0.2,
 )
 with Session(spec) as session:
     print(session.directory, flush=True)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from robot_io import wire
-from robot_io.types import ActionChunk, ArmState, Command, MonoNs, Provenance
-from robot_io.wire import Note, Stop, WireError, decode, encode
+from robot_io.types import POLICY, TELEOP, ActionChunk, ArmState, Command, MonoNs, Provenance
+from robot_io.wire import HandBack, Note, Stop, TakeOver, WireError, decode, encode
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 STAMP = INT64.map(MonoNs)
@@ -22,10 +22,21 @@ ROWS = hnp.arrays(np.float64, st.tuples(st.integers(1, 40), st.integers(1, 12)))
 TEXT = st.text(max_size=50)
 PROVENANCE = st.builds(Provenance, TEXT, st.none() | INT64, st.none() | INT64, st.none() | STAMP)
 MESSAGE = st.one_of(
-    st.builds(ActionChunk, INT64, STAMP, STAMP, st.integers(1, 2**62), ROWS),
+    st.builds(
+        ActionChunk,
+        INT64,
+        STAMP,
+        STAMP,
+        st.integers(1, 2**62),
+        ROWS,
+        st.none() | INT64,
+        st.sampled_from((POLICY, TELEOP)),
+    ),
     st.builds(ArmState, STAMP, ROW, ROW),
     st.builds(Command, INT64, STAMP, ROW, PROVENANCE),
     st.builds(Stop, TEXT),
+    st.builds(TakeOver, STAMP),
+    st.builds(HandBack, STAMP),
     st.builds(
         Note,
         TEXT,
@@ -96,6 +107,8 @@ def damaged(**changes: object) -> bytes:
         (damaged(chunk_id=1.5), "chunk_id: got 1.5"),
         (damaged(chunk_id=True), "chunk_id: got True"),
         (damaged(step_ns=0), "step_ns: got 0, allowed above 0"),
+        (damaged(source="expert"), "source: got 'expert', allowed 'policy' or 'teleop'"),
+        (damaged(source=["teleop"]), "source: got .'teleop'., allowed 'policy'"),
         (damaged(extra=1), "has fields"),
         (damaged(type="pickle"), "allowed chunk"),
         (damaged(row_HD=[[1.0]]), "allowed a map of dtype, shape and data"),

@@ -2,7 +2,7 @@
 
 from robot_io.gate import GateLimits
 from robot_io.loop import LoopLimits
-from robot_io.session_spec import ControlSpec
+from robot_io.session_spec import ControlSpec, StreamLimits
 
 GATE = GateLimits(
     period_s=0.01,
@@ -26,3 +26,4 @@ CONTROL = ControlSpec(
     max_age_ns=2_000_000_000,
     seam_ns=100_000_000,
 )
+STREAMS = dict.fromkeys(("chunks", "wrist", "scene"), StreamLimits(rate_hz=10, max_age_s=1))

@@ -5,7 +5,7 @@ import numpy as np
 
 from robot_io.loop import Rung, Tick
 from robot_io.record import EpisodeLog
-from robot_io.session_timing import Outcome
+from robot_io.session_timing import Outcome, Plans
 from robot_io.types import ArmState, Command, MonoNs, Provenance, Verdict, VerdictKind
 from scripts.film import Curve, FilmWriter, Moment, compose
 from scripts.plots import plot_timing
@@ -70,7 +70,11 @@ def outcome_on_time(ticks: int) -> Outcome:
         origin = Provenance("policy", chunk_id=1, row=0, observed_ns=MonoNs(0))
         command = Command(tick, stamp_ns, row_D, origin)
         log.add(Tick(stamp_ns, command, Verdict(VerdictKind.ACCEPTED, row_D), Rung.PLAN), state)
-    return Outcome({}, log.record(), np.array([1e6]), 0)
+    return Outcome({}, log.record(), no_plans(), 0)
+
+
+def no_plans() -> Plans:
+    return Plans(*[NOTHING] * 6)
 
 
 def _fields(value: Moment) -> dict:

@@ -20,7 +20,7 @@ RESULTS = (
 
 def report() -> Report:
     late = Percentiles(0.1, 1.0, 2.0)
-    timing = Timing(1000, 3, tick_lateness_ms=late, observation_age_ms=late, inference_ms=late)
+    timing = Timing(1000, 3, late, late, inference_ms=late, first_command_ms=late)
     return Report("tighten_cap", "TightenCap", "realtime", RESULTS, timing=timing)
 
 
