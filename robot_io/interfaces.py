@@ -8,11 +8,15 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from robot_io.errors import FeelforwardError
 from robot_io.types import ArmState, Frame, Observation
 
 
 class Arm(Protocol):
-    """An arm (with its gripper) that takes target rows at the command rate."""
+    """An arm (with its gripper) that takes target rows at the command rate.
+
+    Whoever drives it stops it when targets cease to come: see `robot_io.session.watchdog`.
+    """
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *exc: object) -> None: ...
@@ -43,6 +47,10 @@ class Camera(Protocol):
         ...
 
 
+class NoPlanError(FeelforwardError):
+    """There is no plan this time; the next try may bring one."""
+
+
 class ChunkSource(Protocol):
     """Something that plans: a policy, or a stand-in for one."""
 
@@ -51,7 +59,10 @@ class ChunkSource(Protocol):
         ...
 
     def plan(self, observation: Observation) -> np.ndarray:
-        """Rows (H, D); row h is meant for `observation.observed_ns + h * step_ns`."""
+        """Rows (H, D); row h is meant for `observation.observed_ns + h * step_ns`.
+
+        Raises NoPlanError where the old plan had better go on.
+        """
         ...
 
 

@@ -88,7 +88,7 @@ class Verdict:
 
     kind: VerdictKind
     row_D: np.ndarray
-    reasons: tuple[str, ...] = ()  # codes of `robot_io.gate`
+    reasons: tuple[str, ...] = ()  # codes of `robot_io.control.gate`
     moved_m: float = 0.0  # how far the gate moved the command
     turned_rad: float = 0.0
 

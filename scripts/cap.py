@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from robot_io.buffer import CommandBuffer
 from robot_io.clock import NS_PER_MS, NS_PER_S
-from robot_io.gate import CommandGate
+from robot_io.control.buffer import CommandBuffer
+from robot_io.control.gate import CommandGate
+from robot_io.control.lockstep import Lockstep, Planner, drawn_delay
+from robot_io.control.loop import CommandSource, ControlLoop, Tick
+from robot_io.control.observer import Observer
 from robot_io.interfaces import ChunkSource
-from robot_io.lockstep import Lockstep, Planner, drawn_delay
-from robot_io.loop import CommandSource, ControlLoop, Tick
-from robot_io.observer import Observer
 from robot_io.rows import ToolRows
 from robot_io.types import ArmState, Command, Observation
 from scripts.episode import Episode, Scene

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from robot_io.clock import NS_PER_MS
-from robot_io.session_timing import AGE_PARTS, Outcome
+from robot_io.session.timing import AGE_PARTS, Outcome
 
 OURS = "feelforward"
 PEERS = ("naive", "lerobot")

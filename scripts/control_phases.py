@@ -14,9 +14,9 @@ import numpy as np
 from policy.checkpoint import read_recipe
 from robot_io.clock import NS_PER_S, MonotonicClock
 from robot_io.errors import FeelforwardError
-from robot_io.session import Session
-from robot_io.session_spec import SessionSpec
-from robot_io.session_timing import Outcome
+from robot_io.session.session import Session
+from robot_io.session.spec import SessionSpec
+from robot_io.session.timing import Outcome
 from scripts import pacing_peers
 from scripts.checkpoints import find_checkpoint
 from scripts.control_bench import OURS, PEERS, Ages, Lateness, Phase, windows

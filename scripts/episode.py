@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robot_io.session_timing import Outcome
+from robot_io.session.timing import Outcome
 from scripts.report import EpisodeResult
 
 

@@ -9,7 +9,7 @@ from policy.checkpoint import read_recipe
 from policy.config import Joining, PolicyConfig
 from policy.inference import DiffusionPolicy
 from robot_io.errors import FeelforwardError
-from robot_io.session_timing import timing_of
+from robot_io.session.timing import timing_of
 from scripts.checkpoints import find_checkpoint
 from scripts.episode import Episode, Player
 from scripts.graphics import need_rendering

@@ -9,11 +9,12 @@ from typing import Self
 import numpy as np
 
 from policy.config import Joining
-from robot_io.gate import Reason
-from robot_io.processes import Factory
-from robot_io.session import Session
-from robot_io.session_spec import ControlSpec, SessionSpec
-from robot_io.session_view import View
+from robot_io.control.gate import Reason
+from robot_io.control.spec import ControlSpec
+from robot_io.session.processes import Factory
+from robot_io.session.session import Session
+from robot_io.session.spec import SessionSpec
+from robot_io.session.view import View
 from robot_io.types import TELEOP, ActionChunk, Command
 from scripts import cap
 from scripts.episode import Episode, Scene
@@ -41,7 +42,7 @@ def session_around(
     """The same around any policy that sees these streams, so many steps of each."""
     images = {name: steps for name, steps in history.items() if name in cap.IMAGES}
     return SessionSpec(
-        arm=Factory("robot_io.remote_arm:RemoteArm", {"directory": "{session}"}),
+        arm=Factory("robot_io.session.remote_arm:RemoteArm", {"directory": "{session}"}),
         policy=policy,
         control=ControlSpec(
             gate=robot.gate,

@@ -20,7 +20,7 @@ from array import array
 from collections.abc import Callable
 from contextlib import suppress
 
-FIFO_PRIORITY = 10  # the control process's own, `robot_io.realtime`
+FIFO_PRIORITY = 10  # the control process's own, `robot_io.session.realtime`
 
 Sleep = Callable[[float], object]  # s
 

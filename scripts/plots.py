@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from robot_io.clock import NS_PER_MS
 from robot_io.files import replacing
-from robot_io.session_timing import Outcome
+from robot_io.session.timing import Outcome
 from scripts.control_bench import MAX_P99_MS, MAX_P999_MS, Lateness
 from scripts.delay_bench import Cell
 

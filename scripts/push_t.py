@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from robot_io.buffer import CommandBuffer
 from robot_io.clock import NS_PER_MS, NS_PER_S
-from robot_io.gate import VectorGate
+from robot_io.control.buffer import CommandBuffer
+from robot_io.control.gate import VectorGate
+from robot_io.control.lockstep import Lockstep, Planner, drawn_delay
+from robot_io.control.loop import ControlLoop, LoopLimits
+from robot_io.control.observer import Observer
 from robot_io.interfaces import ChunkSource
-from robot_io.lockstep import Lockstep, Planner, drawn_delay
-from robot_io.loop import ControlLoop, LoopLimits
-from robot_io.observer import Observer
 from robot_io.rows import VectorRows
 from scripts.episode import Episode
 from scripts.report import EpisodeResult

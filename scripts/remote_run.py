@@ -7,10 +7,10 @@ from pathlib import Path
 from policy.config import Joining
 from robot_io.clock import NS_PER_MS
 from robot_io.errors import FeelforwardError
-from robot_io.policy_protocol import Welcome
-from robot_io.processes import Factory
-from robot_io.remote_policy import RemotePolicy
-from robot_io.session_timing import timing_of
+from robot_io.remote.policy import RemotePolicy
+from robot_io.remote.protocol import Welcome
+from robot_io.session.processes import Factory
+from robot_io.session.timing import timing_of
 from scripts.episode import Episode
 from scripts.graphics import need_rendering
 from scripts.progress import watch
@@ -39,7 +39,7 @@ def run_with_server(
     need_rendering()
     filmed = tuple(seeds[:MAX_FILMED]) if film else ()
     policy = Factory(
-        "robot_io.remote_policy:RemotePolicy",
+        "robot_io.remote.policy:RemotePolicy",
         {"endpoint": endpoint, "keys": None if keys is None else str(keys.resolve())},
     )
     with RemotePolicy(endpoint, keys=keys) as remote:

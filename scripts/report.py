@@ -20,7 +20,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from robot_io.files import replacing
-from robot_io.session_timing import Percentiles, Timing
+from robot_io.session.timing import Percentiles, Timing
 from scripts.stats import wilson_interval
 
 SUCCESS = "success"

@@ -8,10 +8,10 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from robot_io.clock import NS_PER_MS, NS_PER_S
-from robot_io.gate import GateLimits
-from robot_io.loop import LoopLimits
-from robot_io.session_spec import StreamLimits
-from robot_io.streams import CHUNKS
+from robot_io.control.gate import GateLimits
+from robot_io.control.loop import LoopLimits
+from robot_io.session.spec import StreamLimits
+from robot_io.session.streams import CHUNKS
 from scripts.checkpoints import REPOSITORY
 from scripts.config import StrictModel, load_config
 

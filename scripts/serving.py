@@ -1,6 +1,6 @@
 """A policy for a robot on another machine: one robot at a time, and only one that is known.
 
-The other end is `robot_io.remote_policy`; what they say to each other, `robot_io.policy_protocol`.
+The other end is `robot_io.remote.policy`; what they say to each other, `robot_io.remote.protocol`.
 """
 
 from collections import Counter, deque
@@ -12,12 +12,12 @@ from typing import Self
 import zmq
 
 from policy.config import PolicyConfig
-from robot_io import policy_socket
 from robot_io.clock import NS_PER_MS, NS_PER_S, Clock, MonotonicClock
 from robot_io.errors import FeelforwardError
 from robot_io.interfaces import ChunkSource
-from robot_io.keys import Doorkeeper, Keys, check_endpoint
-from robot_io.policy_protocol import (
+from robot_io.remote import sockets as policy_socket
+from robot_io.remote.keys import Doorkeeper, Keys, check_endpoint
+from robot_io.remote.protocol import (
     NOBODY,
     REPLIES,
     REQUESTS,

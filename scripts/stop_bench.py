@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 
 from robot_io.clock import NS_PER_S, MonotonicClock
+from robot_io.control.gate import Reason
+from robot_io.control.loop import Rung
+from robot_io.control.record import EpisodeRecord
 from robot_io.errors import FeelforwardError
-from robot_io.gate import Reason
-from robot_io.loop import Rung
-from robot_io.processes import Factory
-from robot_io.record import EpisodeRecord
-from robot_io.remote_arm import TARGET_FILE
 from robot_io.ring import RingReader, Sample
-from robot_io.session import Session
-from robot_io.session_view import View
+from robot_io.session.processes import Factory
+from robot_io.session.remote_arm import TARGET_FILE
+from robot_io.session.session import Session
+from robot_io.session.view import View
 from robot_io.types import POLICY, Command
 from scripts import cap
 from scripts.live import session_around, tell_operator

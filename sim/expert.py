@@ -149,7 +149,7 @@ class _Sight:
 
 
 class CapExpert:
-    """A command source (`robot_io.loop.CommandSource`) with a view into the world."""
+    """A command source (`robot_io.control.loop.CommandSource`) with a view into the world."""
 
     def __init__(
         self, world: CapWorld, *, commanded_8: np.ndarray | None = None, corrective: bool = False

@@ -22,7 +22,7 @@ MAX_CATCH_UP_NS = 40 * NS_PER_MS  # what a stalled world makes up for; the rest 
 
 
 class RealtimeCap:
-    """The world as `robot_io.session_world.RealtimeWorld`."""
+    """The world as `robot_io.session.world.RealtimeWorld`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

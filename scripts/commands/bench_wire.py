@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from robot_io.clock import Clock
-    from robot_io.remote_policy import RemotePolicy
-    from robot_io.session_timing import Percentiles
+    from robot_io.remote.policy import RemotePolicy
+    from robot_io.session.timing import Percentiles
     from robot_io.types import Observation
 
 BUDGET_MS = 5.0  # p99 of a round trip with CURVE
@@ -115,7 +115,7 @@ def _measure(seconds: float) -> "tuple[dict[str, Percentiles], int, dict[str, in
 def _spreads(took_ns: dict[str, list[int]]) -> "dict[str, Percentiles]":
     import numpy as np
 
-    from robot_io.session_timing import Percentiles
+    from robot_io.session.timing import Percentiles
 
     samples = {name: np.array(values) for name, values in took_ns.items()}
     parts = sum(values for name, values in samples.items() if name.startswith("  "))
@@ -138,8 +138,8 @@ def _time_parts(
     took_ns: dict[str, list[int]], observation: "Observation", clock: "Clock"
 ) -> dict[str, int]:
     """What the two ends of a round trip do with its messages, one after the other."""
-    from robot_io.images import pack_images, unpack_images
-    from robot_io.policy_protocol import NOBODY, REPLIES, REQUESTS, Ask, Plan
+    from robot_io.remote.images import pack_images, unpack_images
+    from robot_io.remote.protocol import NOBODY, REPLIES, REQUESTS, Ask, Plan
 
     def time(name: str, work: Callable[[], object]) -> object:
         return _timed(took_ns, name, clock, work)
@@ -207,8 +207,8 @@ def _connection(root: Path, *, with_keys: bool) -> "Iterator[RemotePolicy]":
     import multiprocessing
     import socket
 
-    from robot_io.keys import make_keys
-    from robot_io.remote_policy import RemotePolicy
+    from robot_io.remote.keys import make_keys
+    from robot_io.remote.policy import RemotePolicy
 
     server = robot = None
     if with_keys:
@@ -233,7 +233,7 @@ def _connection(root: Path, *, with_keys: bool) -> "Iterator[RemotePolicy]":
 
 def serve_at_once(endpoint: str, keys: Path | None) -> None:
     """What the server's process runs until it is ended."""
-    from robot_io.keys import load_keys
+    from robot_io.remote.keys import load_keys
     from scripts.serving import Offer, PolicyServer
 
     loaded = None if keys is None else load_keys(keys)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from robot_io.errors import FeelforwardError
-from robot_io.realtime import Grant
+from robot_io.session.realtime import Grant
 
 PACKAGES = {  # distribution -> who needs it when the demo does not
     "numpy": "",
@@ -158,7 +158,7 @@ def _openmp() -> Finding:
 
 def _real_time() -> Iterator[Finding]:
     """What the control process would get; asked for in a process that ends with it."""
-    command = [sys.executable, "-m", "robot_io.realtime"]
+    command = [sys.executable, "-m", "robot_io.session.realtime"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     for line in done.stdout.splitlines():
         grant = Grant(**json.loads(line))

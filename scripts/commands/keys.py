@@ -20,7 +20,7 @@ class Keys:
     """Folder of this machine's keys."""
 
     def run(self) -> None:
-        from robot_io.keys import make_keys
+        from robot_io.remote.keys import make_keys
 
         public, secret = make_keys(self.out, self.name)
         print(f"Secret: {secret} stays here, and only its owner can read it.")

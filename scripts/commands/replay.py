@@ -27,8 +27,8 @@ class Replay:
     """A folder made by `run --record` or `evaluate --mode realtime --record`, or a file of it."""
 
     def run(self) -> None:
-        from robot_io.record import EpisodeRecord
-        from robot_io.replay import replay
+        from robot_io.control.record import EpisodeRecord
+        from robot_io.control.replay import replay
 
         all_alike = True
         for path in _records(self.recorded):

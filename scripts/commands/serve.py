@@ -29,7 +29,7 @@ class Serve:
     """How a plan takes up what is still planned: see docs/joining.md."""
 
     def run(self) -> None:
-        from robot_io.keys import check_endpoint, load_keys
+        from robot_io.remote.keys import check_endpoint, load_keys
 
         keys = None if self.keys is None else load_keys(self.keys)
         check_endpoint(self.bind, keys)  # before torch is loaded

@@ -13,7 +13,7 @@ import zmq
 
 from robot_io import wire
 from robot_io.clock import NS_PER_MS, NS_PER_S, MonotonicClock
-from robot_io.session_directory import feedback_path, inbox_path
+from robot_io.session.directory import feedback_path, inbox_path
 from robot_io.types import ActionChunk, MonoNs
 
 STRANGE_ID = 999_999  # of chunks that must never be executed

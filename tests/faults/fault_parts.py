@@ -16,7 +16,7 @@ from robot_io.clock import NS_PER_S, MonotonicClock
 from robot_io.devices.fake import CirclePlanner
 from robot_io.errors import FeelforwardError
 from robot_io.interfaces import Camera
-from robot_io.remote_arm import RemoteArm
+from robot_io.session.remote_arm import RemoteArm
 from robot_io.types import Frame, Observation
 
 FROZEN_PERIOD_S = 0.05  # how often a frozen camera gives its old frame again

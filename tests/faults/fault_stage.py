@@ -17,13 +17,13 @@ from fault_table import Fault
 
 from policy.checkpoint import read_recipe
 from robot_io.clock import NS_PER_MS, NS_PER_S, MonotonicClock
-from robot_io.processes import Factory
-from robot_io.record import EpisodeRecord
-from robot_io.remote_arm import STATE_FILE
+from robot_io.control.record import EpisodeRecord
 from robot_io.ring import RingReader
-from robot_io.session import EpisodeCutError, Session
-from robot_io.session_spec import SessionSpec
-from robot_io.session_view import View
+from robot_io.session.processes import Factory
+from robot_io.session.remote_arm import STATE_FILE
+from robot_io.session.session import EpisodeCutError, Session
+from robot_io.session.spec import SessionSpec
+from robot_io.session.view import View
 from robot_io.types import ActionChunk, ArmState, Command
 from scripts import cap
 from scripts.checkpoints import SHIPPED_DEFAULT, find_checkpoint

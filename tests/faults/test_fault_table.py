@@ -10,7 +10,7 @@ from fault_checker import Sent, limits_of, violations
 from fault_parts import WALL_CLOCKS, WALL_JUMP_S, clock_follows
 from fault_table import Fault, document, fault_table
 
-from robot_io.loop import Rung
+from robot_io.control.loop import Rung
 from scripts import cap
 from scripts.checkpoints import REPOSITORY
 from scripts.robot import SIM_FR3, load_robot

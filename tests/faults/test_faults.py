@@ -11,7 +11,7 @@ from fault_injections import STRANGE_ID
 from fault_stage import Seen, Stage, matches, shortened_robot
 from fault_table import ARM_STOPS, Fault, fault_table
 
-from robot_io import session_directory
+from robot_io.session import directory as session_directory
 from scripts import cap
 from scripts.robot import SIM_FR3
 
@@ -41,7 +41,9 @@ def assert_nothing_is_left(root: Path) -> None:
     """No file, ring or socket, and no process."""
     assert list(root.iterdir()) == []
     children = psutil.Process().children(recursive=True)
-    assert [child for child in children if "robot_io.child" in " ".join(child.cmdline())] == []
+    assert [
+        child for child in children if "robot_io.session.child" in " ".join(child.cmdline())
+    ] == []
 
 
 class SharedStage:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from robot_io.clock import NS_PER_MS
-from robot_io.gate import GateLimits
+from robot_io.control.gate import GateLimits
 from robot_io.rows import ToolRows, quat_from_rotvec, quat_multiply
 from robot_io.types import ActionChunk, ArmState, Command, MonoNs, Provenance
 

@@ -11,8 +11,8 @@ from control_toys import HOME, STEP_NS, chunk, moved, same, smooth_plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robot_io.buffer import CommandBuffer, SpliceRefusal
 from robot_io.clock import NS_PER_MS, NS_PER_S
+from robot_io.control.buffer import CommandBuffer, SpliceRefusal
 from robot_io.rows import ToolRows, VectorRows, rotvec_between
 from robot_io.types import ActionChunk, MonoNs
 

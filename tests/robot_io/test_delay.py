@@ -6,9 +6,9 @@ from control_toys import STEP_NS, chunk, same, smooth_plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robot_io.buffer import CommandBuffer
 from robot_io.clock import NS_PER_MS
-from robot_io.delay import DelayEstimate, PlanMirror
+from robot_io.control.buffer import CommandBuffer
+from robot_io.control.delay import DelayEstimate, PlanMirror
 from robot_io.rows import ToolRows
 
 MS = NS_PER_MS

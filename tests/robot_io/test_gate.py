@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from robot_io.control.gate import CommandGate, GateLimits, Reason, VectorGate
 from robot_io.errors import FeelforwardError
-from robot_io.gate import CommandGate, GateLimits, Reason, VectorGate
 from robot_io.rows import ToolRows, quat_distance_rad, quat_from_rotvec, rotvec_between
 from robot_io.types import ArmState, Command, MonoNs, Provenance, Verdict, VerdictKind
 

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from control_toys import HOME, PERIOD_NS, STEP_NS, gate_limits, moved, smooth_row
 
-from robot_io.buffer import CommandBuffer
 from robot_io.clock import NS_PER_MS, NS_PER_S
-from robot_io.errors import FeelforwardError
-from robot_io.gate import CommandGate, VectorGate
-from robot_io.lockstep import (
+from robot_io.control.buffer import CommandBuffer
+from robot_io.control.gate import CommandGate, VectorGate
+from robot_io.control.lockstep import (
     DelayModel,
     End,
     Lockstep,
@@ -21,9 +20,10 @@ from robot_io.lockstep import (
     constant_delay,
     drawn_delay,
 )
-from robot_io.loop import ControlLoop, LoopLimits, Rung, Tick
-from robot_io.observer import Observer
-from robot_io.record import EpisodeLog, EpisodeRecord
+from robot_io.control.loop import ControlLoop, LoopLimits, Rung, Tick
+from robot_io.control.observer import Observer
+from robot_io.control.record import EpisodeLog, EpisodeRecord
+from robot_io.errors import FeelforwardError
 from robot_io.rows import ToolRows, VectorRows
 from robot_io.types import ArmState, Command, Frame, MonoNs, Observation, Provenance
 

@@ -18,11 +18,11 @@ from control_toys import (
 )
 from pydantic import ValidationError
 
-from robot_io.buffer import CommandBuffer
 from robot_io.clock import NS_PER_MS, NS_PER_S
+from robot_io.control.buffer import CommandBuffer
+from robot_io.control.gate import CommandGate, Reason, VectorGate
+from robot_io.control.loop import ControlLoop, LoopLimits, Rung, Tick
 from robot_io.errors import FeelforwardError
-from robot_io.gate import CommandGate, Reason, VectorGate
-from robot_io.loop import ControlLoop, LoopLimits, Rung, Tick
 from robot_io.rows import ToolRows, VectorRows, rotvec_between
 from robot_io.types import ArmState, Command, MonoNs, Provenance, VerdictKind
 

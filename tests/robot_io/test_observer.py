@@ -5,7 +5,7 @@ import pytest
 from control_toys import HOME, STEP_NS, moved, same, state
 
 from robot_io.clock import NS_PER_MS
-from robot_io.observer import Observer
+from robot_io.control.observer import Observer
 from robot_io.rows import ToolRows, VectorRows
 from robot_io.types import Frame, MonoNs
 

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from robot_io import realtime
-from robot_io.realtime import (
+from robot_io.session import realtime
+from robot_io.session.realtime import (
     Grant,
     line,
     no_garbage_collection,
@@ -47,7 +47,7 @@ def in_a_process(*lines: str) -> tuple[dict[str, Grant], dict]:
     begin = """
 import json, os, resource, threading, time
 from dataclasses import asdict
-from robot_io import realtime
+from robot_io.session import realtime
 threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
 """
     code = begin + "\n".join([*lines, SAY])

@@ -9,15 +9,15 @@ from control_toys import HOME, PERIOD_NS, STEP_NS, chunk, gate_limits, moved, sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robot_io import record as record_file
 from robot_io import wire
 from robot_io.clock import NS_PER_MS, NS_PER_S
-from robot_io.controller import Controller
+from robot_io.control import record as record_file
+from robot_io.control.controller import Controller
+from robot_io.control.loop import LoopLimits
+from robot_io.control.record import EpisodeLog, EpisodeRecord
+from robot_io.control.replay import replay
+from robot_io.control.spec import ControlSpec
 from robot_io.errors import FeelforwardError
-from robot_io.loop import LoopLimits
-from robot_io.record import EpisodeLog, EpisodeRecord
-from robot_io.replay import replay
-from robot_io.session_spec import ControlSpec
 from robot_io.types import ArmState, MonoNs
 
 CONTROL = ControlSpec(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robot_io import wire
-from robot_io.session_timing import (
+from robot_io.session.timing import (
     AGE_PARTS,
     ChunkUse,
     Percentiles,

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robot_io.clock import NS_PER_MS, NS_PER_S
-from robot_io.processes import Factory, SessionError
-from robot_io.session_spec import ControlSpec, SessionSpec, StreamLimits
-from robot_io.streams import (
+from robot_io.control.spec import ControlSpec
+from robot_io.session.processes import Factory, SessionError
+from robot_io.session.spec import SessionSpec, StreamLimits
+from robot_io.session.streams import (
     CALM_S,
     RATE_WINDOW_S,
     StreamHealth,
@@ -214,7 +215,7 @@ def spec(control: ControlSpec, **changed: object) -> SessionSpec:
 def control() -> ControlSpec:
     from control_toys import gate_limits
 
-    from robot_io.loop import LoopLimits
+    from robot_io.control.loop import LoopLimits
 
     loop = LoopLimits(stop_after_s=5, max_state_age_s=0.1)
     return ControlSpec(gate=gate_limits(), loop=loop, max_age_ns=1, seam_ns=1)

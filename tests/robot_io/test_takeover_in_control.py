@@ -17,16 +17,16 @@ from control_toys import (
 )
 
 from robot_io import wire
-from robot_io.buffer import HAND_OVER_NS, CommandBuffer
 from robot_io.clock import NS_PER_MS, NS_PER_S
-from robot_io.controller import MAX_LATE_NS, Controller
-from robot_io.delay import PlanMirror
-from robot_io.loop import LoopLimits, Tick
-from robot_io.record import EpisodeLog, EpisodeRecord
-from robot_io.replay import replay
+from robot_io.control.buffer import HAND_OVER_NS, CommandBuffer
+from robot_io.control.controller import MAX_LATE_NS, Controller
+from robot_io.control.delay import PlanMirror
+from robot_io.control.loop import LoopLimits, Tick
+from robot_io.control.record import EpisodeLog, EpisodeRecord
+from robot_io.control.replay import replay
+from robot_io.control.spec import ControlSpec
 from robot_io.rows import ToolRows, rotvec_between
-from robot_io.session_spec import ControlSpec
-from robot_io.session_timing import Outcome, Plans, timing_of
+from robot_io.session.timing import Outcome, Plans, timing_of
 from robot_io.types import POLICY, TELEOP, ActionChunk, MonoNs
 
 GATE = gate_limits()

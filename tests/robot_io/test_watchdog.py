@@ -3,7 +3,7 @@
 import pytest
 
 from robot_io.clock import NS_PER_MS, NS_PER_S
-from robot_io.watchdog import TargetWatchdog
+from robot_io.session.watchdog import TargetWatchdog
 
 MS = NS_PER_MS
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from transport_parts import CONTROL, STREAMS
 
-from robot_io.processes import Factory
-from robot_io.session_spec import SessionSpec
+from robot_io.session.processes import Factory
+from robot_io.session.spec import SessionSpec
 
 
 @pytest.fixture

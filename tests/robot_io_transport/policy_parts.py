@@ -13,7 +13,7 @@ import zmq
 
 from robot_io.clock import NS_PER_S, MonotonicClock
 from robot_io.interfaces import ChunkSource
-from robot_io.keys import Keys, load_keys, make_keys
+from robot_io.remote.keys import Keys, load_keys, make_keys
 from robot_io.types import MonoNs, Observation
 from scripts.serving import Offer, PolicyServer
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robot_io.clock import NS_PER_MS, NS_PER_S
-from robot_io.clock_offset import MAX_DRIFT, ClockOffset, Exchange
+from robot_io.remote.clock_offset import MAX_DRIFT, ClockOffset, Exchange
 
 WAY = st.integers(0, 200 * NS_PER_MS)  # of a message, one way
 

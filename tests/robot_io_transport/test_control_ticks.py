@@ -11,9 +11,9 @@ import zmq
 from transport_parts import CONTROL
 
 from robot_io import wire
+from robot_io.control.loop import Rung, Tick
 from robot_io.devices.fake import HOME_ROW, FakeArm
-from robot_io.loop import Rung, Tick
-from robot_io.session_control import _Episode
+from robot_io.session.control import _Episode
 from robot_io.types import POLICY, TELEOP, ActionChunk, ArmState, Command, MonoNs
 
 PERIOD_NS = CONTROL.period_ns
@@ -98,11 +98,13 @@ def test_a_persons_chunk_is_not_taken_for_the_policys_of_the_same_number(bench: 
 
 def test_everybody_hears_the_measurement_what_was_sent_and_the_plan(bench: Bench) -> None:
     for number in range(1, 500):  # until the listener is connected
-        bench.send(chunk(number))
+        bench.send(chunk(number, observed_ns=bench.due_ns))
         bench.tick()
         if bench.listener.poll(1):
             break
-    heard = [wire.receive(bench.listener) for _ in range(4)]
+    heard = []
+    while len(heard) < 4 and bench.listener.poll(1000):
+        heard.append(wire.receive(bench.listener))
     by_kind = {type(message): message for message in heard}
     assert by_kind.keys() == {ArmState, Command, ActionChunk, wire.Note}
     verdict, sent = by_kind[wire.Note], by_kind[Command]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from policy_parts import key_folders
 
-from robot_io.keys import SECRET, KeysError, check_endpoint, load_keys, make_keys
+from robot_io.remote.keys import SECRET, KeysError, check_endpoint, load_keys, make_keys
 
 
 @pytest.fixture

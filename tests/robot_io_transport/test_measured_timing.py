@@ -9,10 +9,10 @@ import psutil
 import pytest
 from transport_parts import CONTROL
 
-from robot_io import realtime
-from robot_io.session import Session
-from robot_io.session_spec import SessionSpec
-from robot_io.session_timing import AGE_PARTS
+from robot_io.session import realtime
+from robot_io.session.session import Session
+from robot_io.session.spec import SessionSpec
+from robot_io.session.timing import AGE_PARTS
 
 INFERENCE_NS = 20_000_000  # what a `CirclePlanner` takes at least
 

@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as hnp
 from policy_parts import observation
 from test_wire import same
 
-from robot_io.images import MAX_SIDE_PX, pack_images, unpack_images
-from robot_io.policy_protocol import (
+from robot_io.remote.images import MAX_SIDE_PX, pack_images, unpack_images
+from robot_io.remote.protocol import (
     MAX_BYTES,
     NONCE_BYTES,
     REPLIES,

@@ -24,17 +24,19 @@ from mcap.records import Channel, Message
 from mcap.stream_reader import StreamReader
 from transport_parts import GATE
 
-from robot_io import session_directory, session_recording, wire
-from robot_io.child import Line
+from robot_io import wire
 from robot_io.clock import NS_PER_MS, NS_PER_S
+from robot_io.control.record import EpisodeRecord
+from robot_io.control.replay import replay
 from robot_io.errors import FeelforwardError
-from robot_io.record import EpisodeRecord
-from robot_io.replay import replay
-from robot_io.session import EpisodeCutError, Session
-from robot_io.session_directory import feedback_path
-from robot_io.session_recorder import _Recorder
-from robot_io.session_spec import SessionSpec
-from robot_io.session_view import View, Viewer
+from robot_io.session import directory as session_directory
+from robot_io.session import recording as session_recording
+from robot_io.session.child import Line
+from robot_io.session.directory import feedback_path
+from robot_io.session.recorder import _Recorder
+from robot_io.session.session import EpisodeCutError, Session
+from robot_io.session.spec import SessionSpec
+from robot_io.session.view import View, Viewer
 from robot_io.types import ActionChunk, Command, MonoNs, Provenance
 
 MakeSpec = Callable[..., SessionSpec]

@@ -8,9 +8,9 @@ import pytest
 
 from robot_io.clock import NS_PER_S, VirtualClock
 from robot_io.errors import FeelforwardError
-from robot_io.remote_arm import REQUESTED, ArmServer, RemoteArm
+from robot_io.session.remote_arm import REQUESTED, ArmServer, RemoteArm
+from robot_io.session.watchdog import NO_TARGET
 from robot_io.types import ArmState, MonoNs
-from robot_io.watchdog import NO_TARGET
 
 ROW = np.array([0.4, 0.1, 0.3, 1.0, 0.0, 0.0, 0.0, 0.05])
 JOINTS = np.linspace(-1, 1, 7)
@@ -117,7 +117,7 @@ def test_a_row_of_another_size_is_refused(arm: RemoteArm) -> None:
 def test_without_a_world_entering_fails_and_leaves_nothing_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("robot_io.remote_arm.ATTACH_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("robot_io.session.remote_arm.ATTACH_TIMEOUT_S", 0.01)
     for _ in range(2):  # the second would find the ring locked if the first had kept it
         with pytest.raises(FeelforwardError, match="did not appear"):
             RemoteArm(tmp_path).__enter__()

@@ -28,12 +28,14 @@ from policy_parts import (
 )
 from test_wire import same
 
-from robot_io import remote_policy
 from robot_io.clock import NS_PER_MS, NS_PER_S
 from robot_io.devices.fake import CirclePlanner
 from robot_io.errors import FeelforwardError
-from robot_io.keys import load_keys
-from robot_io.policy_protocol import (
+from robot_io.interfaces import NoPlanError
+from robot_io.remote import policy as remote_policy
+from robot_io.remote.keys import load_keys
+from robot_io.remote.policy import RemotePolicy
+from robot_io.remote.protocol import (
     REPLIES,
     REQUESTS,
     VERSION,
@@ -48,11 +50,10 @@ from robot_io.policy_protocol import (
     Welcome,
     fresh_nonce,
 )
-from robot_io.processes import Factory
-from robot_io.remote_policy import NoPlanError, RemotePolicy
-from robot_io.session import Session
-from robot_io.session_spec import SessionSpec
-from robot_io.session_view import View
+from robot_io.session.processes import Factory
+from robot_io.session.session import Session
+from robot_io.session.spec import SessionSpec
+from robot_io.session.view import View
 from robot_io.types import ActionChunk, Leftover, MonoNs
 from scripts.serving import Offer
 
@@ -141,7 +142,7 @@ def test_the_server_sees_what_the_robot_saw_and_the_robot_gets_its_plan(
 
 def test_what_the_robot_imports_is_little() -> None:
     code = (
-        "import sys, robot_io.remote_policy;"
+        "import sys, robot_io.remote.policy;"
         "print({'torch', 'mujoco', 'cv2', 'policy', 'scripts'} & set(sys.modules))"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"
@@ -434,8 +435,8 @@ def test_a_robot_that_vanished_frees_its_place(monkeypatch: pytest.MonkeyPatch) 
 
 def test_an_idle_robot_keeps_its_place(monkeypatch: pytest.MonkeyPatch, short: None) -> None:
     monkeypatch.setattr("scripts.serving.SILENCE_NS", 200 * NS_PER_MS)
-    monkeypatch.setattr("robot_io.remote_policy.IDLE_EVERY_S", 0.02)
-    monkeypatch.setattr("robot_io.policy_link.PING_EVERY_NS", 20 * NS_PER_MS)
+    monkeypatch.setattr("robot_io.remote.policy.IDLE_EVERY_S", 0.02)
+    monkeypatch.setattr("robot_io.remote.link.PING_EVERY_NS", 20 * NS_PER_MS)
     endpoint = free_endpoint()
     with serving(endpoint, EchoPlanner()), RemotePolicy(endpoint) as policy:
         assert "it serves another robot" in refusal(endpoint, None)  # tries for 300 ms
@@ -471,7 +472,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from policy_parts import EchoPlanner, OFFER
-from robot_io.keys import load_keys
+from robot_io.remote.keys import load_keys
 from scripts.serving import PolicyServer
 with PolicyServer(EchoPlanner(), OFFER, sys.argv[2], keys=load_keys(Path(sys.argv[3]))) as server:
     print("ready", flush=True)
@@ -571,7 +572,7 @@ def test_a_session_outlives_its_server_and_goes_on_with_the_next(
     spec = make_spec()
     offer = Offer(spec.step_ns, 8, dict(spec.vectors), dict(spec.images))
     endpoint, servers = free_endpoint(), ExitStack()
-    policy = Factory("robot_io.remote_policy:RemotePolicy", {"endpoint": endpoint})
+    policy = Factory("robot_io.remote.policy:RemotePolicy", {"endpoint": endpoint})
     away_ns: list[int] = []
 
     def start() -> None:
@@ -603,7 +604,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from policy_parts import CLOCK, observation
-from robot_io.remote_policy import NoPlanError, RemotePolicy
+from robot_io.interfaces import NoPlanError
+from robot_io.remote.policy import RemotePolicy
 with RemotePolicy(sys.argv[2], keys=sys.argv[3]) as policy:
     policy.reset(1)
     while True:

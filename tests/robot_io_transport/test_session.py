@@ -12,13 +12,14 @@ import numpy as np
 import psutil
 import pytest
 
-from robot_io import session_directory, wire
+from robot_io import wire
 from robot_io.clock import NS_PER_S
-from robot_io.processes import Factory, SessionError
-from robot_io.session import EpisodeCutError, Session
-from robot_io.session_spec import SessionSpec
-from robot_io.session_timing import timing_of
-from robot_io.session_view import View
+from robot_io.session import directory as session_directory
+from robot_io.session.processes import Factory, SessionError
+from robot_io.session.session import EpisodeCutError, Session
+from robot_io.session.spec import SessionSpec
+from robot_io.session.timing import timing_of
+from robot_io.session.view import View
 from robot_io.types import ActionChunk, ArmState, Command
 
 MakeSpec = Callable[..., SessionSpec]
@@ -27,7 +28,7 @@ MakeSpec = Callable[..., SessionSpec]
 def session_processes() -> list[psutil.Process]:
     """Children of sessions that this process started."""
     children = psutil.Process().children(recursive=True)
-    return [child for child in children if "robot_io.child" in " ".join(child.cmdline())]
+    return [child for child in children if "robot_io.session.child" in " ".join(child.cmdline())]
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +96,7 @@ def test_a_world_ends_its_episodes_and_begins_new_ones(make_spec: MakeSpec) -> N
         "transport_world:SnapshotCamera", {"name": "wrist", "snapshots": "{session}/world.ring"}
     )
     spec = make_spec(
-        arm=Factory("robot_io.remote_arm:RemoteArm", {"directory": "{session}"}),
+        arm=Factory("robot_io.session.remote_arm:RemoteArm", {"directory": "{session}"}),
         world=Factory("transport_world:ReachWorld"),
         cameras={"wrist": camera},
         images={"wrist": 1},
@@ -149,9 +150,9 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from transport_parts import CONTROL, STREAMS
-from robot_io.processes import Factory
-from robot_io.session import Session
-from robot_io.session_spec import SessionSpec
+from robot_io.session.processes import Factory
+from robot_io.session.session import Session
+from robot_io.session.spec import SessionSpec
 camera = Factory("robot_io.devices.fake:FakeCamera", {"name": "wrist"})
 spec = SessionSpec(
     arm=Factory("robot_io.devices.fake:FakeArm"),
@@ -198,7 +199,7 @@ def test_what_a_massacre_left_is_removed_by_the_next_session() -> None:
 def test_what_the_control_process_imports_is_little_and_fast() -> None:
     code = (
         "import sys, time;"
-        "import robot_io.child, robot_io.session_control, robot_io.remote_arm;"
+        "import robot_io.session.child, robot_io.session.control, robot_io.session.remote_arm;"
         "print(time.process_time(), {'torch', 'mujoco', 'cv2', 'scipy'} & set(sys.modules))"
     )
     arguments = [sys.executable, "-c", code]

@@ -12,11 +12,11 @@ import zmq
 from robot_io import wire
 from robot_io.clock import NS_PER_MS
 from robot_io.devices.fake import HOME_ROW
-from robot_io.processes import ChildSpec
-from robot_io.session import Session
-from robot_io.session_policy import _Senses
-from robot_io.session_spec import SessionSpec
-from robot_io.session_view import View
+from robot_io.session.policy import _Senses
+from robot_io.session.processes import ChildSpec
+from robot_io.session.session import Session
+from robot_io.session.spec import SessionSpec
+from robot_io.session.view import View
 from robot_io.types import POLICY, TELEOP, ActionChunk, Command, MonoNs
 
 MakeSpec = Callable[..., SessionSpec]

@@ -1,8 +1,9 @@
 """The limits that the sessions of these tests run with."""
 
-from robot_io.gate import GateLimits
-from robot_io.loop import LoopLimits
-from robot_io.session_spec import ControlSpec, StreamLimits
+from robot_io.control.gate import GateLimits
+from robot_io.control.loop import LoopLimits
+from robot_io.control.spec import ControlSpec
+from robot_io.session.spec import StreamLimits
 
 GATE = GateLimits(
     period_s=0.01,

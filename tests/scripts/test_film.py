@@ -3,9 +3,9 @@ from pathlib import Path
 import av
 import numpy as np
 
-from robot_io.loop import Rung, Tick
-from robot_io.record import EpisodeLog
-from robot_io.session_timing import Outcome, Plans
+from robot_io.control.loop import Rung, Tick
+from robot_io.control.record import EpisodeLog
+from robot_io.session.timing import Outcome, Plans
 from robot_io.types import ArmState, Command, MonoNs, Provenance, Verdict, VerdictKind
 from scripts.film import Curve, FilmWriter, Moment, compose
 from scripts.plots import plot_timing

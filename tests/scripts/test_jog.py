@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from robot_io.buffer import CommandBuffer
 from robot_io.clock import NS_PER_MS, NS_PER_S
+from robot_io.control.buffer import CommandBuffer
 from robot_io.rows import ToolRows, rotvec_between
 from robot_io.types import TELEOP, ActionChunk, Command, MonoNs, Provenance
 from scripts.jog import (

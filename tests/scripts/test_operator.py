@@ -15,7 +15,7 @@ import pytest
 
 from robot_io import wire
 from robot_io.clock import NS_PER_MS, NS_PER_S, MonotonicClock
-from robot_io.session_view import View
+from robot_io.session.view import View
 from robot_io.types import TELEOP, ActionChunk, Command, MonoNs, Provenance
 from scripts import operator_keys
 from scripts.operator_keys import HELP, Operator, single_keys, split_keys, terminal_fd

@@ -8,9 +8,9 @@ import pytest
 from mcap.reader import make_reader
 
 from robot_io.clock import NS_PER_MS, NS_PER_S
-from robot_io.controller import Controller
-from robot_io.record import EpisodeLog, EpisodeRecord
-from robot_io.session_spec import ControlSpec
+from robot_io.control.controller import Controller
+from robot_io.control.record import EpisodeLog, EpisodeRecord
+from robot_io.control.spec import ControlSpec
 from robot_io.types import ArmState, MonoNs
 from scripts.cli import main
 from scripts.robot import load_robot

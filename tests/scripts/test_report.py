@@ -7,7 +7,7 @@ from rich.console import Console
 
 from robot_io.errors import FeelforwardError
 from robot_io.files import replacing
-from robot_io.session_timing import Percentiles, Timing
+from robot_io.session.timing import Percentiles, Timing
 from scripts.report import EpisodeResult, Report
 
 RESULTS = (

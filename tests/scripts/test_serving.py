@@ -13,7 +13,7 @@ import pytest
 
 from policy.config import PolicyConfig
 from robot_io.clock import NS_PER_MS
-from robot_io.policy_protocol import (
+from robot_io.remote.protocol import (
     NOBODY,
     VERSION,
     Ask,

@@ -16,8 +16,8 @@ import pytest
 
 from robot_io import wire
 from robot_io.clock import NS_PER_MS, NS_PER_S, MonotonicClock
-from robot_io.record import EpisodeRecord
-from robot_io.replay import replay
+from robot_io.control.record import EpisodeRecord
+from robot_io.control.replay import replay
 from robot_io.types import POLICY, TELEOP, ActionChunk
 from scripts.cli import main
 from scripts.robot import load_robot

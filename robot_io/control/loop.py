@@ -11,9 +11,9 @@ from typing import Annotated, Protocol
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from robot_io.brake import SlowDown
 from robot_io.clock import NS_PER_S
-from robot_io.gate import Gate, Reason
+from robot_io.control.brake import SlowDown
+from robot_io.control.gate import Gate, Reason
 from robot_io.rows import RowSpace
 from robot_io.types import ArmState, Command, MonoNs, Provenance, Verdict, VerdictKind
 

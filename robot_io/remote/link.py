@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 import zmq
 
 from robot_io.clock import NS_PER_MS, NS_PER_S, Clock
-from robot_io.clock_offset import ClockOffset, Exchange
-from robot_io.keys import Keys
-from robot_io.policy_protocol import (
+from robot_io.remote.clock_offset import ClockOffset, Exchange
+from robot_io.remote.keys import Keys
+from robot_io.remote.protocol import (
     NOBODY,
     REPLIES,
     REQUESTS,
@@ -30,7 +30,7 @@ from robot_io.policy_protocol import (
     Welcome,
     fresh_nonce,
 )
-from robot_io.policy_socket import RobotLine
+from robot_io.remote.sockets import RobotLine
 from robot_io.types import Observation
 from robot_io.wire_format import WireError
 

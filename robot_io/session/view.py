@@ -9,7 +9,7 @@ import zmq
 
 from robot_io import wire
 from robot_io.ring import RingReader, Sample, frame_of
-from robot_io.session_directory import camera_path, feedback_path, world_path
+from robot_io.session.directory import camera_path, feedback_path, world_path
 from robot_io.types import Frame
 
 

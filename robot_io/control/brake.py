@@ -4,7 +4,7 @@ import numpy as np
 from ruckig import ControlInterface, InputParameter, Result, Ruckig, Trajectory
 
 from robot_io import so3
-from robot_io.follow import Bounds, norm, scaled
+from robot_io.control.follow import Bounds, norm, scaled
 
 RAMP_S = 0.05  # time in which the deceleration builds up: it sets the jerk limits
 

@@ -6,7 +6,7 @@
     a core              nobody else in the session runs there; it takes 3 or more
 
 What is refused is no failure. It is said, with the reason and what to do about it. Ask a machine:
-`python -m robot_io.realtime`.
+`python -m robot_io.session.realtime`.
 """
 
 import ctypes

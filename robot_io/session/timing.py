@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from robot_io.clock import NS_PER_MS
-from robot_io.record import EpisodeRecord
+from robot_io.control.record import EpisodeRecord
 from robot_io.types import POLICY
 from robot_io.wire import NoteValue
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from robot_io import wire_format as checks
-from robot_io.images import images_shape, pack_images, unpack_images
+from robot_io.remote.images import images_shape, pack_images, unpack_images
 from robot_io.types import Leftover, MonoNs, Observation
 from robot_io.wire_format import POSITIVE, ROWS, TEXT, WHOLE, Format, Part, WireError
 

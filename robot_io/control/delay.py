@@ -4,7 +4,7 @@ from collections import deque
 
 import numpy as np
 
-from robot_io.buffer import CommandBuffer
+from robot_io.control.buffer import CommandBuffer
 from robot_io.types import POLICY, ActionChunk, Leftover
 
 WINDOW = 50  # plans: a few seconds, so that a slow spell is forgotten again

@@ -15,11 +15,11 @@ from enum import StrEnum
 
 import numpy as np
 
-from robot_io.buffer import CommandBuffer, SpliceReport
-from robot_io.delay import DelayEstimate
+from robot_io.control.buffer import CommandBuffer, SpliceReport
+from robot_io.control.delay import DelayEstimate
+from robot_io.control.loop import ControlLoop, Rung, Tick
+from robot_io.control.observer import Observer
 from robot_io.interfaces import ChunkSource, SteppedWorld
-from robot_io.loop import ControlLoop, Rung, Tick
-from robot_io.observer import Observer
 from robot_io.types import ActionChunk, ArmState, MonoNs
 
 DelayModel = Callable[[], int]  # ns from an observation to the splice of its plan

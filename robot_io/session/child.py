@@ -1,4 +1,4 @@
-"""Where a child process of a session begins: `python -m robot_io.child SPEC`."""
+"""Where a child process of a session begins: `python -m robot_io.session.child SPEC`."""
 
 import os
 import shutil
@@ -15,18 +15,18 @@ import zmq
 from robot_io import wire
 from robot_io.clock import NS_PER_S, MonotonicClock
 from robot_io.errors import FeelforwardError
-from robot_io.processes import QUIT, ChildSpec
-from robot_io.session_directory import line_path
+from robot_io.session.directory import line_path
+from robot_io.session.processes import QUIT, ChildSpec
 
 ORPHAN_GRACE_S = 2.0  # to stop the arm; then the process ends, whatever it is doing
 LAST_NOTE_MS = 1000
 
 ROLES = {
-    "control": "robot_io.session_control",
-    "camera": "robot_io.session_camera",
-    "policy": "robot_io.session_policy",
-    "recorder": "robot_io.session_recorder",
-    "world": "robot_io.session_world",
+    "control": "robot_io.session.control",
+    "camera": "robot_io.session.camera",
+    "policy": "robot_io.session.policy",
+    "recorder": "robot_io.session.recorder",
+    "world": "robot_io.session.world",
 }
 
 

@@ -15,10 +15,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from robot_io import wire
+from robot_io.control.loop import Tick
+from robot_io.control.spec import ControlSpec
 from robot_io.errors import FeelforwardError
 from robot_io.files import replacing
-from robot_io.loop import Tick
-from robot_io.session_spec import ControlSpec
 from robot_io.types import ArmState, MonoNs
 
 VERSION = 2  # of the file; 1 could not be replayed

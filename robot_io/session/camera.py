@@ -3,11 +3,11 @@
 from contextlib import ExitStack
 from pathlib import Path
 
-from robot_io.child import Line
 from robot_io.interfaces import Camera
-from robot_io.processes import ChildSpec
 from robot_io.ring import RingWriter
-from robot_io.session_directory import camera_path
+from robot_io.session.child import Line
+from robot_io.session.directory import camera_path
+from robot_io.session.processes import ChildSpec
 from robot_io.types import Frame
 
 READ_TIMEOUT_S = 0.1  # the longest time that a note of the session waits

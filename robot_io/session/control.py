@@ -9,18 +9,19 @@ from dataclasses import replace
 
 import zmq
 
-from robot_io import realtime, wire
-from robot_io.buffer import SpliceRefusal
-from robot_io.child import Line
+from robot_io import wire
 from robot_io.clock import NS_PER_S, MonotonicClock
-from robot_io.controller import Controller, Uptake
+from robot_io.control.buffer import SpliceRefusal
+from robot_io.control.controller import Controller, Uptake
+from robot_io.control.loop import Rung, Tick
+from robot_io.control.record import EpisodeLog, usable_proposal
+from robot_io.control.spec import ControlSpec
 from robot_io.interfaces import Arm
-from robot_io.loop import Rung, Tick
-from robot_io.processes import ChildSpec, SessionError
-from robot_io.record import EpisodeLog, usable_proposal
-from robot_io.session_directory import feedback_path, inbox_path, record_path
-from robot_io.session_spec import ControlSpec
-from robot_io.session_timing import ChunkUse, UseStamps, columns
+from robot_io.session import realtime
+from robot_io.session.child import Line
+from robot_io.session.directory import feedback_path, inbox_path, record_path
+from robot_io.session.processes import ChildSpec, SessionError
+from robot_io.session.timing import ChunkUse, UseStamps, columns
 from robot_io.types import POLICY, ActionChunk, Command
 
 WIND_DOWN_NS = 10 * NS_PER_S  # longer than any plan

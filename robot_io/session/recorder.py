@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from robot_io.child import Line
 from robot_io.clock import NS_PER_S, MonotonicClock
-from robot_io.flight_file import FlightFile
-from robot_io.processes import ChildSpec
-from robot_io.session_directory import feedback_path
-from robot_io.session_view import View, Viewer
+from robot_io.session.child import Line
+from robot_io.session.directory import feedback_path
+from robot_io.session.flight_file import FlightFile
+from robot_io.session.processes import ChildSpec
+from robot_io.session.view import View, Viewer
 from robot_io.types import Command
 
 NICENESS = 10  # everybody else comes first

@@ -20,10 +20,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from robot_io import so3
-from robot_io.brake import SlowDown
 from robot_io.clock import NS_PER_S
-from robot_io.errors import FeelforwardError
-from robot_io.follow import (
+from robot_io.control.brake import SlowDown
+from robot_io.control.follow import (
     SLACK,
     ZERO,
     Bounds,
@@ -38,6 +37,7 @@ from robot_io.follow import (
     scaled,
     shortened,
 )
+from robot_io.errors import FeelforwardError
 from robot_io.rows import UNIT_TOLERANCE
 from robot_io.so3 import Quaternion, Vector
 from robot_io.types import ArmState, Command, Verdict, VerdictKind

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 
 from robot_io import wire
 from robot_io.clock import NS_PER_S
-from robot_io.processes import is_suspended
 from robot_io.rows import ToolRows
-from robot_io.session_spec import SessionSpec
-from robot_io.session_view import View
-from robot_io.streams import ARM, CHUNKS, COMMANDS, WORLD, StreamWatch, stream_table
+from robot_io.session.processes import is_suspended
+from robot_io.session.spec import SessionSpec
+from robot_io.session.streams import ARM, CHUNKS, COMMANDS, WORLD, StreamWatch, stream_table
+from robot_io.session.view import View
 from robot_io.types import ActionChunk, ArmState, Command
 
 Tell = Callable[[str], None]  # shows one line to the operator; must not wait for anything

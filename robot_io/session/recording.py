@@ -11,12 +11,12 @@ from typing import Self
 import zmq
 
 from robot_io.clock import NS_PER_S, MonotonicClock
+from robot_io.control.record import EpisodeRecord
 from robot_io.errors import FeelforwardError
 from robot_io.files import check_writable
-from robot_io.processes import Child, ChildSpec, SessionError
-from robot_io.record import EpisodeRecord
-from robot_io.session_directory import record_path
-from robot_io.supervision import Tell
+from robot_io.session.directory import record_path
+from robot_io.session.processes import Child, ChildSpec, SessionError
+from robot_io.session.supervision import Tell
 
 SILENT_NS = 5 * NS_PER_S  # a recorder says something every second
 END_TIMEOUT_S = 3.0

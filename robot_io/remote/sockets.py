@@ -10,8 +10,8 @@ from contextlib import suppress
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from robot_io.keys import Keys, secure_client, secure_server
-from robot_io.policy_protocol import MAX_BYTES
+from robot_io.remote.keys import Keys, secure_client, secure_server
+from robot_io.remote.protocol import MAX_BYTES
 from robot_io.wire_format import WireError
 
 QUEUE = 16  # messages that wait on either side; further ones are dropped

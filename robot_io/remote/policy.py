@@ -13,21 +13,18 @@ import numpy as np
 import zmq
 
 from robot_io.clock import NS_PER_MS, NS_PER_S, Clock, MonotonicClock
-from robot_io.clock_offset import Offset
 from robot_io.errors import FeelforwardError
-from robot_io.keys import check_endpoint, load_keys
-from robot_io.policy_link import PolicyLink
-from robot_io.policy_protocol import Failure, Plan, Welcome
+from robot_io.interfaces import NoPlanError
+from robot_io.remote.clock_offset import Offset
+from robot_io.remote.keys import check_endpoint, load_keys
+from robot_io.remote.link import PolicyLink
+from robot_io.remote.protocol import Failure, Plan, Welcome
 from robot_io.types import Observation
 
 CONNECT_TIMEOUT_NS = 5 * NS_PER_S
 TEND_EVERY_NS = 20 * NS_PER_MS
 IDLE_EVERY_S = 0.25
 NOT_ENTERED = "The policy server is not connected. Enter the policy first."
-
-
-class NoPlanError(FeelforwardError):
-    """There is no plan this time; the next try may bring one."""
 
 
 class RemotePolicy:

@@ -1,25 +1,25 @@
 """Buffer, loop and gate together: what the arm gets is a function of what this object is told.
 
 It knows no socket and no clock, and keeps nothing back: the same config, stamps, messages and
-measurements give the same commands again, bit for bit (`robot_io.replay`).
+measurements give the same commands again, bit for bit (`robot_io.control.replay`).
 """
 
 from enum import StrEnum
 
 from robot_io import wire
-from robot_io.buffer import CommandBuffer
 from robot_io.clock import NS_PER_MS
-from robot_io.gate import CommandGate
-from robot_io.loop import ControlLoop, Tick
+from robot_io.control.buffer import CommandBuffer
+from robot_io.control.gate import CommandGate
+from robot_io.control.loop import ControlLoop, Tick
+from robot_io.control.spec import ControlSpec
 from robot_io.rows import ToolRows
-from robot_io.session_spec import ControlSpec
 from robot_io.types import POLICY, TELEOP, ActionChunk, ArmState
 
 MAX_LATE_NS = 50 * NS_PER_MS  # so late a tick may take what was observed after it was due
 
 
 class Uptake(StrEnum):
-    """What became of a message, where it is not one of `robot_io.buffer.SpliceRefusal`."""
+    """What became of a message, where it is not one of `robot_io.control.buffer.SpliceRefusal`."""
 
     ACCEPTED = "accepted"
     OTHER_EPISODE = "other_episode"  # a chunk observed, a request made before this one began

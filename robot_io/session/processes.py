@@ -1,7 +1,7 @@
 """Children of a session: started, watched, told, ended.
 
-A child is a fresh interpreter, `python -m robot_io.child SPEC`, so it imports nothing that its
-role does not need, and its thread settings are in place before its first import. Its standard
+A child is a fresh interpreter, `python -m robot_io.session.child SPEC`, so it imports nothing that
+its role does not need, and its thread settings are in place before its first import. Its standard
 input is a lifeline: the kernel closes it when the session's process dies, however it dies.
 """
 
@@ -22,7 +22,7 @@ import zmq
 
 from robot_io import wire
 from robot_io.errors import FeelforwardError
-from robot_io.session_directory import line_path
+from robot_io.session.directory import line_path
 
 PlainData = Any  # what JSON can hold: bool, int, float, str, None, lists and maps of them
 
@@ -105,7 +105,7 @@ class Child:
         self.line = wire.listen(context, zmq.PAIR, line_path(spec.directory, spec.name))
         with self._log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "robot_io.child", str(spec.save())],
+                [sys.executable, "-m", "robot_io.session.child", str(spec.save())],
                 env={**os.environ, **THREAD_SETTINGS},
                 stdin=subprocess.PIPE,
                 stdout=log,

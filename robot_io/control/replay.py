@@ -10,8 +10,8 @@ from itertools import groupby
 import numpy as np
 
 from robot_io.clock import NS_PER_S
-from robot_io.controller import Controller
-from robot_io.record import EpisodeLog, EpisodeRecord
+from robot_io.control.controller import Controller
+from robot_io.control.record import EpisodeLog, EpisodeRecord
 
 DECIDED = (  # columns of the record, in the order in which a tick comes to them
     "source_N",

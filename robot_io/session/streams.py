@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 from robot_io.clock import NS_PER_S
-from robot_io.session_spec import SessionSpec, StreamLimits
+from robot_io.session.spec import SessionSpec, StreamLimits
 
 WORLD, ARM, COMMANDS, CHUNKS = "world", "arm", "commands", "chunks"
 WORLD_LIMITS = StreamLimits(rate_hz=200.0, max_age_s=0.1)  # a simulated world's own steps

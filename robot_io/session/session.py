@@ -15,16 +15,17 @@ from typing import Self
 
 import zmq
 
-from robot_io import realtime, wire
+from robot_io import wire
 from robot_io.clock import NS_PER_MS, NS_PER_S, MonotonicClock
-from robot_io.processes import Child, ChildSpec, SessionError, is_suspended
-from robot_io.record import EpisodeRecord
-from robot_io.session_directory import inbox_path, session_directory
-from robot_io.session_recording import Recording
-from robot_io.session_spec import SessionSpec
-from robot_io.session_timing import Outcome, Plans
-from robot_io.session_view import View, Viewer
-from robot_io.supervision import Supervisor, Tell
+from robot_io.control.record import EpisodeRecord
+from robot_io.session import realtime
+from robot_io.session.directory import inbox_path, session_directory
+from robot_io.session.processes import Child, ChildSpec, SessionError, is_suspended
+from robot_io.session.recording import Recording
+from robot_io.session.spec import SessionSpec
+from robot_io.session.supervision import Supervisor, Tell
+from robot_io.session.timing import Outcome, Plans
+from robot_io.session.view import View, Viewer
 from robot_io.types import ActionChunk
 
 READY_TIMEOUT_S = 120.0  # a policy imports torch, a world compiles its model

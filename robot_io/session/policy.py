@@ -12,18 +12,17 @@ from pathlib import Path
 import zmq
 
 from robot_io import wire
-from robot_io.buffer import CommandBuffer
-from robot_io.child import Line
 from robot_io.clock import NS_PER_MS, MonotonicClock
-from robot_io.delay import PlanMirror
-from robot_io.interfaces import ChunkSource
-from robot_io.observer import Observer
-from robot_io.processes import ChildSpec
-from robot_io.remote_policy import NoPlanError
+from robot_io.control.buffer import CommandBuffer
+from robot_io.control.delay import PlanMirror
+from robot_io.control.observer import Observer
+from robot_io.interfaces import ChunkSource, NoPlanError
 from robot_io.ring import RingReader, frame_of
 from robot_io.rows import ToolRows
-from robot_io.session_directory import camera_path, feedback_path, inbox_path
-from robot_io.session_timing import PlanStamps, columns
+from robot_io.session.child import Line
+from robot_io.session.directory import camera_path, feedback_path, inbox_path
+from robot_io.session.processes import ChildSpec
+from robot_io.session.timing import PlanStamps, columns
 from robot_io.types import POLICY, ActionChunk, ArmState, Command, Observation
 
 FRAME_TIMEOUT_S = 10.0  # until the first frame of a camera

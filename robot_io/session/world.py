@@ -8,14 +8,14 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from robot_io.child import Line
 from robot_io.clock import NS_PER_MS, MonotonicClock
-from robot_io.processes import ChildSpec
-from robot_io.remote_arm import ArmServer
 from robot_io.ring import RingWriter
-from robot_io.session_directory import world_path
+from robot_io.session.child import Line
+from robot_io.session.directory import world_path
+from robot_io.session.processes import ChildSpec
+from robot_io.session.remote_arm import ArmServer
+from robot_io.session.watchdog import NO_TARGET
 from robot_io.types import ArmState
-from robot_io.watchdog import NO_TARGET
 
 PERIOD_NS = 2 * NS_PER_MS
 NICENESS = -10  # physics that falls behind is a wrong world; only where the system allows it

@@ -17,8 +17,8 @@ import numpy as np
 from robot_io.clock import Clock, MonotonicClock
 from robot_io.errors import FeelforwardError
 from robot_io.ring import RingReader, RingWriter
+from robot_io.session.watchdog import NO_TARGET, TargetWatchdog
 from robot_io.types import ArmState
-from robot_io.watchdog import NO_TARGET, TargetWatchdog
 
 STATE_FILE = "arm_state.ring"
 TARGET_FILE = "arm_target.ring"

@@ -1,0 +1,1 @@
+"""A policy that plans on another machine: keys, protocol, sockets, clocks."""

@@ -1,0 +1,1 @@
+"""The processes around one arm: started, watched, told, recorded, ended."""
