@@ -25,6 +25,7 @@ from robot_io.session.timing import ChunkUse, UseStamps, columns
 from robot_io.types import POLICY, ActionChunk, Command
 
 WIND_DOWN_NS = 10 * NS_PER_S  # longer than any plan
+WATCHED_NS = NS_PER_S  # so long after its last word the session counts as watching
 AT_REST = (Rung.HOLD, Rung.STOPPED)
 
 
@@ -68,6 +69,8 @@ def _run_episode(episode: "_Episode", line: Line, period_ns: int) -> None:
         note = line.heard()
         if note is not None and note.kind == "end":
             return
+        if note is not None and note.kind == "watching":
+            episode.watched_until_ns = next_ns + WATCHED_NS
         if note is not None and note.kind == "wind_down":
             give_up_ns = next_ns + WIND_DOWN_NS
             episode.winding_down = True
@@ -95,7 +98,8 @@ class _Episode:
         self.log = EpisodeLog(control, begin_ns)
         self.use = ChunkUse()
         self.missed_ticks = 0
-        self.winding_down = False  # the plan that is there is the last one
+        self.winding_down = False
+        self.watched_until_ns = self._clock.now_ns() + WATCHED_NS
 
     @property
     def stopped(self) -> bool:
@@ -136,8 +140,9 @@ class _Episode:
                 self._take(message, due_ns)
 
     def _take(self, message: wire.Message, due_ns: int) -> None:
-        if self.winding_down and isinstance(message, ActionChunk):
-            return
+        unwatched = self.winding_down or due_ns > self.watched_until_ns
+        if unwatched and isinstance(message, ActionChunk):
+            return  # the plan that is there is the last one: its tail, and then the ladder
         outcome = self._controller.take(message, due_ns)
         self.log.take(message, outcome)
         if isinstance(outcome, SpliceRefusal):

@@ -1,10 +1,11 @@
 """A session in real time: processes started, watched, stopped, and nothing left behind.
 
     session ──▶ world ◀──▶ control ◀── policy ◀── camera, camera, ...
-       └────── notes: ready, begin/begun, over, end/ended, recorded
+       └────── notes: ready, begin/begun, watching, over, end/ended, recorded
 
 A dead process ends the session with one sentence, after the arm has come to rest; only a recorder
-costs no more than its file.
+costs no more than its file. A session that is suspended itself (Ctrl-Z) watches nothing: the control
+process then takes no more plans.
 """
 
 import threading
@@ -175,6 +176,7 @@ class Session:
             self._recording.look()
             view = self._viewer.look()
             supervisor.look(view, now_ns)
+            self._children["control"].tell("watching")
             if watch is not None:
                 watch(view)
             if supervisor.commands_have_ended(now_ns):

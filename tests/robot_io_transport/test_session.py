@@ -91,6 +91,26 @@ def test_after_the_death_of_the_policy_the_tail_is_executed_and_the_arm_holds(
     assert last_move_m.max() < 1e-4
 
 
+@pytest.mark.slow
+def test_a_session_that_is_suspended_lets_the_arm_come_to_rest_and_goes_on(
+    make_spec: MakeSpec,
+) -> None:
+    """As Ctrl-Z does: only the session sleeps, its children go on."""
+    away_ns: list[int] = []
+
+    def look_away_once(view: View) -> None:
+        if not away_ns and any(isinstance(message, ActionChunk) for message in view.messages):
+            away_ns.append(time.monotonic_ns())
+            time.sleep(3.0)
+            away_ns.append(time.monotonic_ns())
+
+    with Session(make_spec()) as session:
+        record = session.run_episode(seed=1, limit_s=5.0, watch=look_away_once).record
+    away_N = (record.stamp_ns_N > away_ns[0] + 2.5 * NS_PER_S) & (record.stamp_ns_N < away_ns[1])
+    assert set(record.rung_N[away_N]) == {"hold"}  # 1 s, and the tail of the last plan
+    assert record.rung_N[record.stamp_ns_N > away_ns[1] + NS_PER_S // 2][0] == "plan"
+
+
 def test_a_world_ends_its_episodes_and_begins_new_ones(make_spec: MakeSpec) -> None:
     camera = Factory(
         "transport_world:SnapshotCamera", {"name": "wrist", "snapshots": "{session}/world.ring"}
