@@ -4,8 +4,8 @@
        └────── notes: ready, begin/begun, watching, over, end/ended, recorded
 
 A dead process ends the session with one sentence, after the arm has come to rest; only a recorder
-costs no more than its file. A session that is suspended itself (Ctrl-Z) watches nothing: the control
-process then takes no more plans.
+costs no more than its file. A session that is suspended itself (Ctrl-Z) watches nothing: the
+control process then takes no more plans.
 """
 
 import threading

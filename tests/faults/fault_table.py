@@ -314,10 +314,10 @@ What some rows show, and what they do not:
   `time` at each call, while the machine's own clock stays as it is; a fast test says that nothing
   but `robot_io/clock.py` reads a clock. Libraries in C that look at the wall clock are not reached.
 - *All cores busy*: how late plans come is up to the machine; that no limit is broken is not.
-- *The session itself suspended* (Ctrl-Z) is tested in `tests/robot_io_transport/test_session.py`: after
-  1 s without a word of it the control process takes no more plans, until it is back.
-- *Recorder* and disk are in `tests/robot_io_transport/test_recorder.py`, a *policy on another machine* in
-  `test_remote_policy.py` beside it.
+- *The session itself suspended* (Ctrl-Z) is tested in `test_session.py` of
+  `tests/robot_io_transport`: after 1 s without a word of it the control process takes no more
+  plans, until it is back. *Recorder* and disk are in `test_recorder.py` there, a *policy on another
+  machine* in `test_remote_policy.py`.
 - *World suspended* freezes the physics of the simulated arm too; on a real arm it is the driver
   that falls silent."""
 
