@@ -46,8 +46,9 @@ def measure(
     if lerobot_python is not None:
         _need_lerobot(lerobot_python)
     folder = find_checkpoint(checkpoint)
-    history = read_recipe(folder).policy.history()
-    with_fifo = session_spec(load_robot(), checkpoint=folder, joining="overwrite", history=history)
+    history, robot = read_recipe(folder).policy.history(), load_robot()
+    joining = robot.buffer.joining
+    with_fifo = session_spec(robot, checkpoint=folder, joining=joining, history=history)
     without = replace(with_fifo, control=replace(with_fifo.control, fifo=False))
     pairs = max(1, round(seconds / (2 * LONGEST_TURN_S)))
     turns: dict[str, list[_Turn]] = {WITH_FIFO: [], WITHOUT: []}

@@ -39,7 +39,7 @@ def evaluate(
     seeds: Sequence[int],
     mode: str = "lockstep",
     touch: Touch = "felt",
-    joining: Joining = "overwrite",
+    joining: Joining | None = None,
     workers: int = 1,
     robot: Path = SIM_FR3,
     film: bool = False,
@@ -47,6 +47,7 @@ def evaluate(
 ) -> tuple[Report, list[Episode]]:
     """Plays each seed; with `film` the first episodes keep what a film needs.
 
+    How plans join is the robot's to say, and Push-T's benchmark overwrites, unless `joining` does.
     `record` is a new folder for what a session in real time records.
     """
     if record is not None and mode != "realtime":
@@ -54,11 +55,14 @@ def evaluate(
     folder = find_checkpoint(checkpoint)
     config = read_recipe(folder).policy
     filmed = tuple(seeds[:MAX_FILMED]) if film else ()
+    arm = load_robot(robot)
+    if joining is None:
+        joining = arm.buffer.joining if task == CAP else "overwrite"
     if mode == "realtime":
-        playing = _in_real_time(task, folder, config, load_robot(robot), seeds, joining, record)
+        playing = _in_real_time(task, folder, config, arm, seeds, joining, record)
     else:
         make_policy = partial(load_policy, str(folder), joining)
-        maker = _lockstep_maker(task, make_policy, config, load_robot(robot), touch, filmed)
+        maker = _lockstep_maker(task, make_policy, config, arm, touch, filmed)
         playing = play_seeds(maker, seeds, workers=min(workers, len(seeds)))
     episodes = watch(playing, total=len(seeds), filmed=filmed)
     outcomes = [episode.outcome for episode in episodes if episode.outcome is not None]
@@ -67,6 +71,7 @@ def evaluate(
         task=task,
         mode=mode,
         touch=touch,
+        joining=joining,
         results=[episode.result for episode in episodes],
         timing=timing_of(outcomes) if outcomes else None,
     )

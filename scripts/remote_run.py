@@ -24,7 +24,7 @@ def run_with_server(
     endpoint: str,
     *,
     keys: Path | None,
-    joining: Joining,
+    joining: Joining | None,
     task: str,
     seeds: Sequence[int],
     robot: Path = SIM_FR3,
@@ -32,7 +32,7 @@ def run_with_server(
     record: Path | None = None,
 ) -> tuple[Report, list[Episode]]:
     """Plays each seed with the policy that is served at `endpoint`."""
-    if joining != "overwrite":
+    if joining is not None:
         raise FeelforwardError(
             f"--joining {joining} is the server's to choose: feelforward serve --joining {joining}."
         )

@@ -49,6 +49,7 @@ class Report:
     mode: str
     results: Sequence[EpisodeResult]
     touch: str = "felt"
+    joining: str | None = None  # chosen elsewhere, with a policy on another machine
     timing: Timing | None = None  # of episodes in real time
 
     def as_dict(self) -> dict[str, Any]:
@@ -60,6 +61,7 @@ class Report:
             "task": self.task,
             "mode": self.mode,
             "touch": self.touch,
+            "joining": self.joining,
             "episodes": len(self.results),
             "successes": successes,
             "success_rate": successes / len(self.results),
@@ -106,6 +108,8 @@ class Report:
         table.add_row("steps of 100 ms", f"median {median(steps):.0f}, max {max(steps)}")
         for name, mean in facts["scores"].items():
             table.add_row(name.replace("_", " "), f"mean {mean:.3f}")
+        if self.joining is not None:
+            table.add_row("plans join by", self.joining)
         if self.touch != "felt":
             table.add_row("touch", self.touch)
         for row in _timing_rows(self.timing):

@@ -7,6 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, field_validator
 
+from policy.config import Joining
 from robot_io.clock import NS_PER_MS, NS_PER_S
 from robot_io.control.gate import GateLimits
 from robot_io.control.loop import LoopLimits
@@ -21,6 +22,7 @@ SIM_FR3 = REPOSITORY / "configs" / "robots" / "sim_fr3.toml"
 class BufferConfig(StrictModel):
     """How plans are laid over each other."""
 
+    joining: Joining
     max_age_ms: float = Field(gt=0, le=10_000)
     seam_ms: float = Field(ge=0, le=1000)
 

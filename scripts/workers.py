@@ -49,9 +49,9 @@ def _play_in_processes(
         message = "A worker process died (out of memory?). Try fewer --workers."
         raise FeelforwardError(message) from error
     finally:  # the caller may stop early, or Ctrl-C may: nobody wants what is still being played
-        pool.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
             process.terminate()
+        pool.shutdown(cancel_futures=True)  # waits for its thread, which would complain at our end
 
 
 def _start_worker(make_player: Callable[[], Player]) -> None:

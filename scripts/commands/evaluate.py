@@ -51,8 +51,8 @@ class Evaluate:
     """Address of a `feelforward serve` that plans instead of --checkpoint (realtime)."""
     keys: Path | None = None
     """Folder of this machine's keys (see `feelforward keys`), for --policy."""
-    joining: Joining = "overwrite"
-    """How a plan takes up what is still planned: see docs/joining.md."""
+    joining: Joining | None = None
+    """How a plan takes up what is still planned (docs/joining.md), instead of the robot's way."""
     json: Path | None = None
     """Also write the report here."""
     film: Path | None = None

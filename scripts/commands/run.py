@@ -31,8 +31,8 @@ class Run:
     """Address of a `feelforward serve` that plans instead of --checkpoint: tcp://HOST:PORT."""
     keys: Path | None = None
     """Folder of this machine's keys (see `feelforward keys`), for --policy."""
-    joining: Joining = "overwrite"
-    """How a plan takes up what is still planned: see docs/joining.md."""
+    joining: Joining | None = None
+    """How a plan takes up what is still planned (docs/joining.md), instead of the robot's way."""
     episodes: int = 1
     """How many episodes."""
     seed: int = 100_000

@@ -25,7 +25,7 @@ class Serve:
     """Where to listen: tcp://ADDRESS:PORT."""
     keys: Path | None = None
     """Folder of this machine's keys, with the public key of each robot that may connect."""
-    joining: Joining = "overwrite"
+    joining: Joining = "guided"
     """How a plan takes up what is still planned: see docs/joining.md."""
 
     def run(self) -> None:
