@@ -193,7 +193,9 @@ class DiffusionPolicy:
             s.name: np.zeros((s.history, *self._statistics.image_sizes[s.name]), np.uint8)
             for s in self.config.images
         }
-        return Observation(observed_ns=MonoNs(0), vectors=vectors, images=images)
+        size = self._statistics.vector_sizes["action"]
+        leftover = Leftover(np.full((self.config.horizon, size), 0.5), delay_rows=1)
+        return Observation(MonoNs(0), vectors, images, leftover)  # what joins must be warm too
 
 
 def _evenly(velocity: RowwiseField) -> Field:
