@@ -26,11 +26,6 @@ DelayModel = Callable[[], int]  # ns from an observation to the splice of its pl
 VectorSample = tuple[str, int, np.ndarray]  # stream, stamp_ns, value (D,)
 
 
-def constant_delay(delay_ns: int) -> DelayModel:
-    """Every plan takes the same time."""
-    return lambda: delay_ns
-
-
 def drawn_delay(measured_ns: Sequence[int], seed: int) -> DelayModel:
     """Every plan takes a time drawn from those measured."""
     rng = np.random.default_rng(seed)

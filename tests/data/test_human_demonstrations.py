@@ -10,7 +10,7 @@ from policy.data import WindowSampler, import_zarr, open_dataset
 from robot_io.clock import NS_PER_S
 from robot_io.control.buffer import CommandBuffer
 from robot_io.control.gate import VectorGate
-from robot_io.control.lockstep import Lockstep, Planner, constant_delay
+from robot_io.control.lockstep import Lockstep, Planner, drawn_delay
 from robot_io.control.loop import ControlLoop, LoopLimits
 from robot_io.control.observer import Observer
 from robot_io.rows import VectorRows
@@ -112,7 +112,7 @@ def test_the_loop_sends_a_recording_unchanged_and_shows_what_was_recorded(
         loop=ControlLoop(buffer, gate, rows, LoopLimits(stop_after_s=1, max_state_age_s=1)),
         observer=Observer(rows, step_ns=TICK_NS, vectors={"agent": 2}, images={}),
         period_ns=TICK_NS,
-        planner=Planner(replay, buffer, TICK_NS, constant_delay(0)),
+        planner=Planner(replay, buffer, TICK_NS, drawn_delay([0], seed=0)),
         read_vectors=world.read_vectors,
     ).run(length * TICK_NS, lambda: False, lambda tick, _: sent.append(tick.verdict.row_D))
 

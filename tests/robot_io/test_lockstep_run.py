@@ -17,7 +17,6 @@ from robot_io.control.lockstep import (
     Lockstep,
     LockstepReport,
     Planner,
-    constant_delay,
     drawn_delay,
 )
 from robot_io.control.loop import ControlLoop, LoopLimits, Rung, Tick
@@ -115,7 +114,7 @@ def run_policy(
 
 
 def test_the_arm_moves_while_the_policy_thinks_and_planning_starts_again_at_once():
-    report, record, policy = run_policy(constant_delay(60 * MS))
+    report, record, policy = run_policy(drawn_delay([60 * MS], seed=0))
     assert report.ended is End.TIME_OUT and report.ticks == 301
     assert policy.seen_ns[:3] == [0, 100 * MS, 200 * MS], "each frame is planned from"
     assert [(each.dropped, each.delay_ns // MS) for each in report.plans[:2]] == [(1, 80), (1, 80)]
@@ -124,7 +123,7 @@ def test_the_arm_moves_while_the_policy_thinks_and_planning_starts_again_at_once
 
 
 def test_a_plan_that_takes_longer_than_a_frame_skips_frames_and_not_rows():
-    _, record, policy = run_policy(constant_delay(250 * MS))
+    _, record, policy = run_policy(drawn_delay([250 * MS], seed=0))
     assert policy.seen_ns[:3] == [0, 200 * MS, 500 * MS]
     assert set(record.rung_N[30:]) == {"plan"}
     assert record.observation_age_ns_N.max() < 600 * MS
@@ -192,7 +191,7 @@ def test_push_t_executes_eight_rows_of_sixteen_and_plans_again():
         loop=ControlLoop(buffer, VectorGate(np.zeros(2), np.full(2, 512.0)), rows, LIMITS),
         observer=Observer(rows, step_ns=STEP_NS, vectors={"agent": 2}),
         period_ns=STEP_NS,
-        planner=Planner(CountingPolicy(), buffer, STEP_NS, constant_delay(0)),
+        planner=Planner(CountingPolicy(), buffer, STEP_NS, drawn_delay([0], seed=0)),
         read_vectors=vectors,
     ).run(31 * STEP_NS, lambda: False, lambda tick, state: chunks.append(tick))
     assert len(report.plans) == 4 and all(each.accepted for each in report.plans)
@@ -201,7 +200,7 @@ def test_push_t_executes_eight_rows_of_sixteen_and_plans_again():
 
 
 def test_a_record_survives_being_saved_and_loaded(tmp_path: Path):
-    _, record, _ = run_policy(constant_delay(60 * MS), seconds=0.5)
+    _, record, _ = run_policy(drawn_delay([60 * MS], seed=0), seconds=0.5)
     path = tmp_path / "episode.npz"
     record.save(path)
     loaded = EpisodeRecord.load(path)
