@@ -63,6 +63,7 @@ class Manner:
     stroke_rad: float
     turn_rad_s: float
     slow_rad_s: float
+    reaction_s: float  # from the first feel of the seat to turning slowly
     stop_nm: float
     open_width_m: float
     retreat_m: float
@@ -80,9 +81,10 @@ class Manner:
             grip_error_xyz_m=tuple(rng.uniform(-0.002, 0.002, 3).tolist()),
             grip_yaw_rad=rng.uniform(0.75, 1.05),
             stroke_rad=rng.uniform(1.6, 1.9),
-            turn_rad_s=rng.uniform(1.0, 1.3),
-            slow_rad_s=rng.uniform(0.40, 0.50),
-            stop_nm=rng.uniform(0.57, 0.63),
+            turn_rad_s=rng.uniform(0.55, 0.75),
+            slow_rad_s=rng.uniform(0.30, 0.38),
+            reaction_s=rng.uniform(0.0, 0.5),
+            stop_nm=rng.uniform(0.49, 0.55),
             open_width_m=rng.uniform(0.062, 0.070),
             retreat_m=rng.uniform(0.11, 0.14),
             unsteady=rng.uniform(0.0, 1.5),
@@ -216,15 +218,18 @@ class CapExpert:
         return self._world.tightening_nm >= self._manner.stop_nm
 
     @property
+    def _feels_seat(self) -> bool:
+        return self._world.tightening_nm > _FELT_NM
+
+    @property
     def _is_open(self) -> bool:
         return self._at.width_m >= self._manner.open_width_m
 
     @property
     def _left_rad(self) -> float:
         """What is left of the stroke."""
-        felt = self._world.tightening_nm > _FELT_NM
         end_rad = self._manner.grip_yaw_rad - self._manner.stroke_rad
-        return self._at.yaw_rad - (end_rad - _MAX_EXTRA_RAD if felt else end_rad)
+        return self._at.yaw_rad - (end_rad - _MAX_EXTRA_RAD if self._feels_seat else end_rad)
 
     def _come(self, sight: _Sight) -> Iterator[_Target]:
         """Brings the open hand around the cap, from wherever it is."""
@@ -325,10 +330,12 @@ class CapExpert:
     def _turn(self) -> Iterator[_Target]:
         """Turns clockwise until the stroke ends, the cap is tight, or the grip slips off."""
         manner, rate_rad_s = self._manner, 0.0
+        felt_s = np.inf if self._feels_seat else 0.0  # known from the last stroke: no surprise
         while not self._is_tight and self._look().on and (left_rad := self._left_rad) > 1e-3:
-            felt = self._world.tightening_nm > _FELT_NM
+            felt_s += self._dt_s if self._feels_seat else 0.0
+            slowly = felt_s > manner.reaction_s
             brake_rad_s = float(np.sqrt(2 * _TURN_ACCEL_RAD_S2 * left_rad))
-            goal_rad_s = min(manner.slow_rad_s if felt else manner.turn_rad_s, brake_rad_s)
+            goal_rad_s = min(manner.slow_rad_s if slowly else manner.turn_rad_s, brake_rad_s)
             change = _TURN_ACCEL_RAD_S2 * self._dt_s
             rate_rad_s += float(np.clip(goal_rad_s - rate_rad_s, -2 * change, change))
             yield replace(self._at, yaw_rad=self._at.yaw_rad - rate_rad_s * self._dt_s)
