@@ -108,11 +108,18 @@ class CapStage:
         return self._result(seed), notes.shown()
 
     def take_over(
-        self, seed: int, source: ChunkSource, history: Mapping[str, int], *, after_s: float
+        self,
+        seed: int,
+        source: ChunkSource,
+        history: Mapping[str, int],
+        *,
+        after_s: float,
+        added_ms: Sequence[float] = (0.0,),
     ) -> tuple[EpisodeResult, list[Shown]]:
         """The policy plays, after `after_s` the expert (HG-DAgger, Kelly et al. 2019).
 
-        Returns what was shown while the expert commanded: nothing where it never did.
+        Plans are late as in `play`. Returns what was shown while the expert commanded: nothing
+        where it never did.
         """
         self._cap.reset(seed)
         source.reset(seed)
@@ -131,7 +138,8 @@ class CapStage:
 
         at_ns = round(after_s * NS_PER_S)
         buffer = _HandOver(self._robot, self._rows, at_ns=at_ns, begin=begin)
-        self._run(buffer, notes, planner=self._planner(source, buffer), on_tick=look)
+        planner = self._planner(source, buffer, added_ms=added_ms)
+        self._run(buffer, notes, planner=planner, on_tick=look)
         result = self._result(seed)
         result = replace(result, scores={**result.scores, "takeover_s": after_s})
         return result, notes.shown()

@@ -36,12 +36,15 @@ def collect(
     workers: int,
     corrective: bool = False,
     takeover: str | None = None,
+    added_ms: Sequence[float] = (0.0,),
 ) -> tuple[int, int]:
     """Fills the data set up to `episodes`; returns how many were saved and played now."""
     if task != cap.NAME:
         raise FeelforwardError(f"--task {task} has no expert, allowed: {cap.NAME}.")
     if episodes < 1:
         raise FeelforwardError(f"--episodes {episodes}, allowed: 1 or more.")
+    if takeover is None and any(added_ms):
+        raise FeelforwardError("--added-ms makes plans late: it needs --takeover, who plans else?")
     if takeover is None:
         make_player = partial(make_expert, corrective=corrective)
     elif corrective:
@@ -50,7 +53,7 @@ def collect(
             "policy's own."
         )
     else:
-        make_player = partial(make_supervisor, _checked_checkpoint(takeover))
+        make_player = partial(make_supervisor, _checked_checkpoint(takeover), tuple(added_ms))
     writer = LeRobotWriter(out, fps=ROWS_PER_S, robot_type="sim_fr3")
     there, played = writer.total_episodes, 0
     seeds = itertools.count(_next_seed(out, first_seed) if there else first_seed)
@@ -74,14 +77,20 @@ def make_expert(*, corrective: bool) -> Callable[[int], Demonstration]:
     return partial(cap.CapStage(load_robot()).show, corrective=corrective)
 
 
-def make_supervisor(checkpoint: Path) -> Callable[[int], Demonstration]:
-    """The player of a worker process: the checkpoint's policy, then the expert."""
-    stage, policy = cap.CapStage(load_robot()), load_policy(str(checkpoint))
+def make_supervisor(
+    checkpoint: Path, added_ms: tuple[float, ...]
+) -> Callable[[int], Demonstration]:
+    """The player of a worker process: the checkpoint's policy, as late as may be, then the expert.
+
+    Plans join as the robot has it.
+    """
+    robot = load_robot()
+    stage, policy = cap.CapStage(robot), load_policy(str(checkpoint), robot.buffer.joining)
     history = policy.config.history()
 
     def play(seed: int) -> Demonstration:
         after_s = np.random.default_rng([seed, 101]).uniform(*TAKEOVER_S)
-        return stage.take_over(seed, policy, history, after_s=after_s)
+        return stage.take_over(seed, policy, history, after_s=after_s, added_ms=added_ms)
 
     return play
 

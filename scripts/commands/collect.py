@@ -14,13 +14,16 @@ class Collect:
 
     With --takeover a checkpoint's policy plays first. At a random time the expert takes over from
     whatever state the policy got into, and only what it does from there on is saved: train on it
-    beside the usual demonstrations, and the policy learns to mend its own mistakes.
+    beside the usual demonstrations, and the policy learns to mend its own mistakes. With --added-ms
+    its plans come late, and it gets into the states that late plans lead to.
 
     Examples:
       feelforward collect --episodes 20 --out datasets/tighten_cap
       feelforward collect --episodes 300 --out datasets/tighten_cap
       feelforward collect --episodes 150 --seed 5000 --corrective --out datasets/tighten_cap_fixes
       feelforward collect --episodes 200 --seed 10000 --takeover runs/first --out datasets/rescued
+      feelforward collect --episodes 300 --seed 20000 --takeover runs/first --added-ms 0 200 400 \\
+          --out datasets/rescued_late
     """
 
     out: Path
@@ -35,6 +38,8 @@ class Collect:
     """The expert errs further and lower, misses at times, and shows how to come back."""
     takeover: str | None = None
     """Checkpoint or run whose policy begins each episode (HG-DAgger)."""
+    added_ms: tuple[float, ...] = (0.0,)
+    """With --takeover: each plan takes longer by one of these, drawn."""
     workers: int = len(os.sched_getaffinity(0))
     """Processes that play episodes."""
 
@@ -54,6 +59,7 @@ class Collect:
             workers=self.workers,
             corrective=self.corrective,
             takeover=self.takeover,
+            added_ms=self.added_ms,
         )
         console = Console(highlight=False)
         if played:

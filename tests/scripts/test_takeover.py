@@ -36,6 +36,13 @@ def test_a_takeover_is_not_also_corrective(tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
+def test_only_a_policy_can_be_late(tmp_path: Path):
+    with pytest.raises(FeelforwardError, match="needs --takeover"):
+        collect(
+            tmp_path, task="TightenCap", episodes=1, first_seed=0, workers=1, added_ms=(0.0, 400.0)
+        )
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_the_expert_takes_over_and_only_what_it_does_is_kept():
