@@ -85,4 +85,7 @@ def _play(
     spec = session_around(policy, robot, history=history)
     with LiveStage(replace(spec, record=record)) as stage:
         print(stage.real_time)
-        yield from stage.play_each(seeds)
+        for episode in stage.play_each(seeds):
+            if episode.outcome is not None and episode.outcome.link is not None:
+                print(f"Link in episode {episode.result.seed}: {episode.outcome.link}.")
+            yield episode

@@ -5,12 +5,9 @@ Units: tick lateness and observation age in ms, rates and intervals as fractions
 
 import json
 import os
-import platform
-import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,6 +17,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from robot_io.files import replacing
+from robot_io.machine import machine
 from robot_io.session.timing import Percentiles, Timing
 from scripts.stats import wilson_interval
 
@@ -138,24 +136,6 @@ def _timing_rows(timing: Timing | None) -> Iterator[tuple[str, str]]:
         )
 
 
-def machine() -> dict[str, Any]:
-    """Where a number was measured: processor, cores, versions, commit."""
-    packages = {}
-    for name in ("feelforward", "mujoco", "torch", "numpy"):
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return {
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "packages": packages,
-        "commit": _commit(),
-    }
-
-
 class LoadWatch:
     """How busy the machine was before, and how much of it its host took away since."""
 
@@ -171,20 +151,3 @@ class LoadWatch:
             "load_before": round(self._load, 2),
             "stolen_by_host": round(stolen_s / spent_s, 4) if spent_s > 0 else 0.0,
         }
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    folder = Path(__file__).parent
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return done.stdout.strip()

@@ -4,8 +4,8 @@ Whatever arrives is only a plan: it passes the buffer and the gate like any othe
 by the robot's own clock, since they begin at the stamp of the robot's own observation.
 """
 
-import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +19,8 @@ from robot_io.remote.clock_offset import Offset
 from robot_io.remote.keys import check_endpoint, load_keys
 from robot_io.remote.link import PolicyLink
 from robot_io.remote.protocol import Failure, Plan, Welcome
+from robot_io.remote.report import LinkCount
+from robot_io.remote.watch import LinkFault
 from robot_io.types import Observation
 
 CONNECT_TIMEOUT_NS = 5 * NS_PER_S
@@ -28,7 +30,7 @@ NOT_ENTERED = "The policy server is not connected. Enter the policy first."
 
 
 class RemotePolicy:
-    """Asks a policy server for plans; a `robot_io.interfaces.ChunkSource`.
+    """Asks a policy server for plans; a `robot_io.interfaces.DistantSource`.
 
     Entering connects and fails in one sentence when there is no server. Afterwards a server that
     is away, slow or restarted only means `NoPlanError` from `plan`, until it is back.
@@ -49,8 +51,6 @@ class RemotePolicy:
         self._lock = threading.Lock()  # around the link, which two threads tend
         self._leaving = threading.Event()
         self._episode, self._seed = 0, 0
-        self._lost_ns: int | None = None  # since when there have been no plans
-        self._jumps = 0
 
     def __enter__(self) -> Self:
         end_ns = self._clock.now_ns() + CONNECT_TIMEOUT_NS
@@ -101,8 +101,20 @@ class RemotePolicy:
 
     def reset(self, seed: int) -> None:
         """A new episode; the server hears of it with the next observation."""
-        self._episode += 1
-        self._seed = seed
+        with self._lock:
+            self._episode += 1
+            self._seed = seed
+            self._link.count = LinkCount()
+
+    def news(self) -> list[str]:
+        """Lines for the operator since the last time, one per fault at its begin and its end."""
+        return self._link.watch.news()
+
+    def link_report(self) -> Mapping[str, int | float]:
+        """What a `LinkReport` of this episode is made of."""
+        with self._lock:
+            offset = self._link.offset.estimate(self._clock.now_ns())
+            return self._link.count.report(offset).values()
 
     def plan(self, observation: Observation) -> np.ndarray:
         """Rows (H, D); row h is meant for `observation.observed_ns + h * step_ns`.
@@ -112,12 +124,13 @@ class RemotePolicy:
         """
         with self._lock:
             begin_ns, limit_ns = self._clock.now_ns(), self.offer.rows * self.offer.step_ns // 2
+            self._link.count.wanted += 1
             answer = self._answer(observation, until_ns=begin_ns + limit_ns)
-            self._watch_clock()
             if isinstance(answer, Plan):
-                self._found()
+                self._link.count.planned += 1
                 return answer.row_HD
             if isinstance(answer, Failure):
+                self._link.count.failed += 1
                 raise self._lost(f"it cannot plan: {answer.reason}", begin_ns)
             limit_ms = limit_ns // NS_PER_MS
             raise self._lost(f"no plan within {limit_ms} ms: {self._link.why_not()}", begin_ns)
@@ -134,7 +147,7 @@ class RemotePolicy:
             for answer in self._link.hear(until_ns=wait_ns):
                 if answer.answers == wanted and session is self._link.welcome:
                     return answer
-                self._link.dropped["late"] += 1
+                self._link.let_go(answer)
         return None
 
     def _stay_alive(self) -> None:
@@ -144,8 +157,8 @@ class RemotePolicy:
                 try:
                     if not self._leaving.is_set():
                         self._link.tend()
-                        late = self._link.hear(until_ns=self._clock.now_ns())
-                        self._link.dropped["late"] += len(late)
+                        for answer in self._link.hear(until_ns=self._clock.now_ns()):
+                            self._link.let_go(answer)
                 finally:
                     self._lock.release()
 
@@ -153,22 +166,7 @@ class RemotePolicy:
         self._link.close()
         self._context.destroy()
 
-    # ---- one line per fault for the log of the process
-
     def _lost(self, reason: str, since_ns: int) -> NoPlanError:
-        error = NoPlanError(f"Policy server {self._endpoint}: {reason}.")
-        if self._lost_ns is None:
-            self._lost_ns = since_ns
-            print(error, file=sys.stderr)
-        return error
-
-    def _found(self) -> None:
-        if self._lost_ns is not None:
-            away_s = (self._clock.now_ns() - self._lost_ns) / NS_PER_S
-            print(f"{self._endpoint} plans again after {away_s:.1f} s.", file=sys.stderr)
-            self._lost_ns = None
-
-    def _watch_clock(self) -> None:
-        if self._link.offset.jumps > self._jumps:
-            self._jumps = self._link.offset.jumps
-            print(f"The clock of {self._endpoint} has jumped.", file=sys.stderr)
+        now_ns = self._clock.now_ns()
+        self._link.watch.note(LinkFault.NO_PLANS, f"{reason}.", now_ns, since_ns=since_ns)
+        return NoPlanError(f"Policy server {self._endpoint}: {reason}.")

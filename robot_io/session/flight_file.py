@@ -3,11 +3,13 @@
     /arm            what the arm measured
     /command        what was sent, what was proposed, what the gate said, where it came from
     /chunk          each plan that was accepted, in the tick that took it
+    /refused        what came and was not taken, in that tick: a plan and why, or no message at all
     /camera/NAME    frames (PNG)
 
 Every message is JSON with its schema. `log_time` is when it happened: measured, due, exposed;
-`publish_time` when it was passed on. Both by the host's monotonic clock, ns; the metadata record
-`clock` maps them to the wall clock. JSON has no NaN: such a number is null.
+`publish_time` when it was passed on. Both by the host's monotonic clock, ns. JSON has no NaN: such
+a number is null. Metadata records: `clock` maps the stamps to the wall clock, `made_by` has the
+machine and the versions, `policy_link` how the line to a policy elsewhere did.
 """
 
 import base64
@@ -26,6 +28,8 @@ from mcap.writer import Writer
 from robot_io import wire
 from robot_io.clock import NS_PER_S, MonotonicClock, wall_clock_minus_monotonic_ns
 from robot_io.types import ActionChunk, ArmState, Command, Frame, Provenance
+
+REFUSALS = {"refused": "plan", "garbage": "no message"}  # kinds of notes -> what came
 
 Schema = Mapping[str, object]
 _WHOLE: Schema = {"type": "integer"}
@@ -64,8 +68,14 @@ _COMMAND = _object(
     ),
 )
 _CHUNK = _object(
-    chunk_id=_WHOLE, observed_ns=_WHOLE, start_ns=_WHOLE, step_ns=_WHOLE, rows=_list(_ROW)
+    chunk_id=_WHOLE,
+    source=_TEXT,
+    observed_ns=_WHOLE,
+    start_ns=_WHOLE,
+    step_ns=_WHOLE,
+    rows=_list(_ROW),
 )
+_REFUSED = _object(what=_TEXT, why=_TEXT, count=_WHOLE)
 _IMAGE = _object(  # the names and types that Foxglove's image panel looks for
     timestamp=_object(sec=_WHOLE, nsec=_WHOLE),
     frame_id=_TEXT,
@@ -80,22 +90,27 @@ class FlightFile:
     A file that was never closed lacks its index only: what was flushed can be read.
     """
 
-    def __init__(self, path: Path, about: Mapping[str, str]) -> None:
+    def __init__(self, path: Path) -> None:
         self._judgement: wire.Note | None = None  # of the command that comes next
         self._chunks: list[ActionChunk] = []  # taken in the tick whose command comes next
+        self._refusals: list[wire.Note] = []  # likewise
         self._topics: dict[str, int] = {}
         self._path = path
         self._flushed_bytes = 0
         self._file = path.open("wb")
         self._writer = Writer(self._file)
         self._writer.start(library="feelforward")
-        self._writer.add_metadata("episode", dict(about))
-        self._writer.add_metadata("clock", _clock_now())
+        self.describe("clock", _clock_now())
         self._arm = self._channel("/arm", "feelforward.ArmState", _ARM)
         self._command = self._channel("/command", "feelforward.Command", _COMMAND)
         self._chunk = self._channel("/chunk", "feelforward.ActionChunk", _CHUNK)
+        self._refused = self._channel("/refused", "feelforward.Refusal", _REFUSED)
         self._image_schema = self._schema("foxglove.CompressedImage", _IMAGE)
         self.flush()
+
+    def describe(self, name: str, facts: Mapping[str, object]) -> None:
+        """A metadata record: facts about the whole episode."""
+        self._writer.add_metadata(name, {key: str(value) for key, value in facts.items()})
 
     def add(self, message: wire.Message) -> None:
         """One message of the feedback stream, in its order."""
@@ -105,6 +120,8 @@ class FlightFile:
             self._chunks.append(message)
         elif isinstance(message, wire.Note) and message.kind == "verdict":
             self._judgement = message
+        elif isinstance(message, wire.Note) and message.kind in REFUSALS:
+            self._refusals.append(message)
         elif isinstance(message, Command):
             self._add_command(message)
 
@@ -135,7 +152,10 @@ class FlightFile:
     def _add_command(self, command: Command) -> None:
         for chunk in self._chunks:
             self._write(self._chunk, command.due_ns, _chunk_content(chunk))
+        for note in self._refusals:
+            self._write(self._refused, command.due_ns, _refusal_content(note))
         self._chunks.clear()
+        self._refusals.clear()
         judgement = self._judgement
         if judgement is None or judgement.values["sequence"] != command.sequence:
             judgement = wire.Note("verdict", {})  # it was dropped on the way
@@ -203,11 +223,17 @@ def _origin(origin: Provenance) -> dict[str, object]:
 def _chunk_content(chunk: ActionChunk) -> dict[str, object]:
     return {
         "chunk_id": chunk.chunk_id,
+        "source": chunk.source,
         "observed_ns": int(chunk.observed_ns),
         "start_ns": int(chunk.start_ns),
         "step_ns": chunk.step_ns,
         "rows": [_numbers(row_D) for row_D in chunk.row_HD],
     }
+
+
+def _refusal_content(note: wire.Note) -> dict[str, object]:
+    why, count = note.values["why"], note.values.get("count", 1)
+    return {"what": REFUSALS[note.kind], "why": why, "count": count}
 
 
 def _image_content(frame: Frame) -> dict[str, object]:

@@ -5,6 +5,7 @@ camera rings ─┐
 feedback ─────┘
 """
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +17,12 @@ from robot_io.clock import NS_PER_MS, MonotonicClock
 from robot_io.control.buffer import CommandBuffer
 from robot_io.control.delay import PlanMirror
 from robot_io.control.observer import Observer
-from robot_io.interfaces import ChunkSource, NoPlanError
+from robot_io.interfaces import ChunkSource, DistantSource, NoPlanError
 from robot_io.ring import RingReader, frame_of
 from robot_io.rows import ToolRows
 from robot_io.session.child import Line
 from robot_io.session.directory import camera_path, feedback_path, inbox_path
-from robot_io.session.processes import ChildSpec
+from robot_io.session.processes import NEWS, ChildSpec
 from robot_io.session.timing import PlanStamps, columns
 from robot_io.types import POLICY, ActionChunk, ArmState, Command, Observation
 
@@ -41,6 +42,7 @@ def run(spec: ChildSpec, line: Line) -> None:
         planner = _Planner(source, senses, inbox, step_ns=spec.settings["step_ns"])
         while not line.ending.is_set():
             note = line.wait(0.1)
+            _pass_on(source, line)
             if note is not None and note.kind == "begin":
                 _run_episode(planner, note, line)
 
@@ -52,10 +54,18 @@ def _run_episode(planner: "_Planner", note: wire.Note, line: Line) -> None:
     while not line.ending.is_set():
         heard = line.heard()
         if heard is not None and heard.kind == "end":
-            line.say("ended", **columns(PlanStamps, planner.stamps))
+            line.say("ended", **columns(PlanStamps, planner.stamps), **planner.link_report())
             return
+        _pass_on(planner.source, line)
         if not planner.plan_if_new():
             clock.sleep_until(clock.now_ns() + IDLE_NS)
+
+
+def _pass_on(source: ChunkSource, line: Line) -> None:
+    """What a source at the end of a line has noticed is the operator's to know."""
+    if isinstance(source, DistantSource):
+        for each in source.news():
+            line.say(NEWS, line=each)
 
 
 class _Senses:
@@ -144,7 +154,7 @@ class _Planner:
     def __init__(
         self, source: ChunkSource, senses: _Senses, inbox: zmq.Socket, *, step_ns: int
     ) -> None:
-        self._source = source
+        self.source = source
         self._senses = senses
         self._inbox = inbox
         self._step_ns = step_ns
@@ -155,8 +165,11 @@ class _Planner:
 
     def begin(self, *, seed: int, begin_ns: int) -> None:
         self._senses.begin(begin_ns)
-        self._source.reset(seed)
+        self.source.reset(seed)
         self.stamps.clear()
+
+    def link_report(self) -> Mapping[str, int | float]:
+        return self.source.link_report() if isinstance(self.source, DistantSource) else {}
 
     def plan_if_new(self) -> bool:
         """Plans from the newest observation; False when there is none since the last plan."""
@@ -169,7 +182,7 @@ class _Planner:
         observed_ns = observation.observed_ns
         begun_ns = self._clock.now_ns()
         try:
-            row_HD = self._source.plan(observation)
+            row_HD = self.source.plan(observation)
         except NoPlanError:  # the old plan goes on; after it, the control process has its ladder
             return False
         done_ns = self._clock.now_ns()

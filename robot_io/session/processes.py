@@ -32,6 +32,7 @@ THREAD_SETTINGS = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
+NEWS = "news"  # a child's note for the operator: its `line`
 SESSION_WORD = "{session}"
 QUIT = b"q"  # on the lifeline: the session ends in an orderly way
 LAST_NOTE_MS = 100

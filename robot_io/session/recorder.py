@@ -6,11 +6,13 @@ hears `alive` once a second while an episode is recorded, and `trouble` with one
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from robot_io.clock import NS_PER_S, MonotonicClock
+from robot_io.remote.report import LinkReport
 from robot_io.session.child import Line
 from robot_io.session.directory import feedback_path
 from robot_io.session.flight_file import FlightFile
@@ -30,14 +32,14 @@ def run(spec: ChildSpec, line: Line) -> None:
     while not feedback_path(directory).exists() and not line.ending.is_set():
         line.ending.wait(0.01)  # connected before it speaks, we miss nothing
     with Viewer(spec.settings["streams"], directory, line.context) as viewer:
-        recorder = _Recorder(viewer, line)
+        recorder = _Recorder(viewer, line, made_by=spec.settings["made_by"])
         line.say("ready")
         while not line.ending.is_set():
             note = line.wait(TURN_S)
             if note is not None and note.kind == "begin":
                 recorder.begin(Path(str(note.values["path"])), int(note.values["begin_ns"]))
             elif note is not None and note.kind == "end":
-                recorder.end_at(int(note.values["last_ns"]))
+                recorder.end_at(int(note.values["last_ns"]), link=LinkReport.of(note.values))
             recorder.turn()
         recorder.close()
 
@@ -45,8 +47,9 @@ def run(spec: ChildSpec, line: Line) -> None:
 class _Recorder:
     """One episode after the other."""
 
-    def __init__(self, viewer: Viewer, line: Line) -> None:
+    def __init__(self, viewer: Viewer, line: Line, *, made_by: Mapping[str, str]) -> None:
         self._viewer = viewer
+        self._made_by = made_by
         self._line = line
         self._clock = MonotonicClock()
         self._path = Path()
@@ -62,11 +65,17 @@ class _Recorder:
         self.close()
         self._path, self._begin_ns, self._last_ns = path, begin_ns, None
         with self._forgiving():
-            self._file = FlightFile(path, {"name": path.stem, "begin_ns": str(begin_ns)})
+            self._file = FlightFile(path)
+            self._file.describe("episode", {"name": path.stem, "begin_ns": begin_ns})
+            self._file.describe("made_by", self._made_by)
+            self._file.flush()
 
-    def end_at(self, last_ns: int) -> None:
+    def end_at(self, last_ns: int, *, link: LinkReport | None = None) -> None:
         self._last_ns = last_ns
         self._give_up_ns = self._clock.now_ns() + LATE_NS
+        with self._forgiving():
+            if self._file is not None and link is not None:
+                self._file.describe("policy_link", asdict(link))
 
     def turn(self) -> None:
         """Writes down what is new."""

@@ -4,16 +4,20 @@ Nothing here holds an episode up or ends it: the recorder is told and never wait
 is one line for the operator.
 """
 
+import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 import zmq
 
 from robot_io.clock import NS_PER_S, MonotonicClock
-from robot_io.control.record import EpisodeRecord
+from robot_io.control.record import NO_RECORD, EpisodeRecord
 from robot_io.errors import FeelforwardError
 from robot_io.files import check_writable
+from robot_io.machine import made_by
+from robot_io.remote.report import LinkReport
 from robot_io.session.directory import record_path
 from robot_io.session.processes import Child, ChildSpec, SessionError
 from robot_io.session.supervision import Tell
@@ -47,11 +51,13 @@ class Recording:
         self._path = Path()  # of the episode, without its suffix
         self._recording = False
         self._heard_ns = 0
+        self._made_by: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         if self._folder is not None:
             _check_new(self._folder)
-            settings = {"streams": self._streams}
+            self._made_by = made_by()
+            settings = {"streams": self._streams, "made_by": self._made_by}
             spec = ChildSpec("recorder", "recorder", str(self._directory), {}, settings)
             self._recorder = Child(spec, self._context)
         return self
@@ -100,22 +106,29 @@ class Recording:
             self._recording = False
             self._tell("The flight recorder does not answer; its file has gaps. The arm goes on.")
 
-    def keep(self, record: EpisodeRecord | None) -> None:
-        """The episode is over; None where the control process could not say what it did."""
+    def keep(self, record: EpisodeRecord | None, link: LinkReport | None = None) -> None:
+        """The episode is over; None where the control process could not say what it did.
+
+        `link` is how the line to a policy on another machine did meanwhile.
+        """
         if self._folder is None:
             return
         self._recording = False
         last_ns = 0 if record is None or not len(record.stamp_ns_N) else record.stamp_ns_N[-1]
         if self._recorder is not None:
-            self._recorder.tell("end", last_ns=int(last_ns))
+            about_link = {} if link is None else link.values()
+            self._recorder.tell("end", last_ns=int(last_ns), **about_link)
         if record is not None:
             self._save(record)
+        else:
+            self._tell(f"{self._path.name}: {NO_RECORD}")
 
     def _save(self, record: EpisodeRecord) -> None:
         if self._folder is None:
             return
         try:
-            record.save(self._path.with_suffix(".npz"))
+            made = replace(record, made_by=json.dumps(self._made_by))
+            made.save(self._path.with_suffix(".npz"))
         except FeelforwardError as error:
             self._tell(f"{error} This episode cannot be replayed.")
 

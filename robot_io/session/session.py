@@ -19,9 +19,10 @@ import zmq
 from robot_io import wire
 from robot_io.clock import NS_PER_MS, NS_PER_S, MonotonicClock
 from robot_io.control.record import EpisodeRecord
+from robot_io.remote.report import LinkReport
 from robot_io.session import realtime
 from robot_io.session.directory import inbox_path, session_directory
-from robot_io.session.processes import Child, ChildSpec, SessionError, is_suspended
+from robot_io.session.processes import NEWS, Child, ChildSpec, SessionError, is_suspended
 from robot_io.session.recording import Recording
 from robot_io.session.spec import SessionSpec
 from robot_io.session.supervision import Supervisor, Tell
@@ -107,14 +108,16 @@ class Session:
             record = self._wind_down()
             self._recording.keep(record)
             raise EpisodeCutError(str(error), record) from None
-        record = _load(recorded)
-        self._recording.keep(record)
+        record, link = _load(recorded), None
         try:
             ended = self._tell_and_await({"policy": "ended"}, "end")["policy"]
+            link = LinkReport.of(ended.values)
         except SessionError as error:
             raise EpisodeCutError(str(error), record) from None
+        finally:
+            self._recording.keep(record, link)
         plans = Plans.join(ended.values, recorded.values)
-        return Outcome(result, record, plans, int(recorded.values["missed_ticks"]))
+        return Outcome(result, record, plans, int(recorded.values["missed_ticks"]), link)
 
     # ---- a person's word: from any thread, at any moment of a session that has been entered
 
@@ -168,14 +171,14 @@ class Session:
         end_ns = begin_ns + int(limit_s * NS_PER_S)
         while (now_ns := self._clock.now_ns()) < end_ns:
             for child in self._children.values():
-                note = child.heard()
+                note = self._heard(child)
                 if note is not None and note.kind == "over":
                     return note.values
                 if note is not None and note.kind == "stopped":
                     return {"success": False, "reason": f"stopped ({note.values['reason']})"}
             self._recording.look()
             view = self._viewer.look()
-            supervisor.look(view, now_ns)
+            supervisor.look(view, now_ns, self._clock.now_ns())
             self._children["control"].tell("watching")
             if watch is not None:
                 watch(view)
@@ -219,7 +222,7 @@ class Session:
         look_ns = begin_ns + int(SUSPENDED_TIMEOUT_S * NS_PER_S)
         while len(got) < len(expected):
             for child in among:
-                note = child.heard()
+                note = self._heard(child)
                 if note is not None and note.kind == expected.get(child.name):
                     got[child.name] = note
             if self._clock.now_ns() > look_ns:
@@ -231,6 +234,14 @@ class Session:
                 raise SessionError(f"Process {late} did not answer within {timeout_s:g} s.")
             self._clock.sleep_until(self._clock.now_ns() + NS_PER_MS)
         return got
+
+    def _heard(self, child: Child) -> wire.Note | None:
+        """Its next note, if any; what it wants the operator to read is read."""
+        note = child.heard()
+        if note is not None and note.kind == NEWS:
+            self._tell(str(note.values["line"]))
+            return None
+        return note
 
     # ---- processes
 

@@ -1,6 +1,6 @@
 """What a session knows of its streams, and what it tells the operator about them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from robot_io import wire
 from robot_io.clock import NS_PER_S
@@ -28,15 +28,15 @@ class Supervisor:
         self._tell = tell
         self._stop_after_ns = round(spec.control.loop.stop_after_s * NS_PER_S)
 
-    def look(self, view: View, now_ns: int) -> None:
-        """Takes what is new. `now_ns` is from before the look: our own stall ages nothing."""
-        for frame in view.frames:
-            self._watch.add(frame.stream, frame.exposed_ns)
-        for message in view.messages:
-            self._add(message)
-        if self._has_world:
-            for sample in view.snapshots:
-                self._watch.add(WORLD, sample.exposed_ns)
+    def look(self, view: View, now_ns: int, looked_ns: int) -> None:
+        """Takes what is new, seen between `now_ns` and `looked_ns`.
+
+        Ages count from before the look, so that our own stall ages nothing; what happened during it
+        is no stamp from the future.
+        """
+        for stream, stamp_ns, fault in self._samples(view):
+            during = now_ns < stamp_ns <= looked_ns
+            self._watch.add(stream, now_ns if during else stamp_ns, fault)
         for news in self._watch.news(now_ns):
             self._tell(news.line + self._state_of(news.stream.producer))
 
@@ -45,15 +45,25 @@ class Supervisor:
         age_s = self._watch.health(COMMANDS).age_s(now_ns)
         return age_s * NS_PER_S > self._stop_after_ns
 
-    def _add(self, message: wire.Message) -> None:
+    def _samples(self, view: View) -> Iterator[tuple[str, int, str | None]]:
+        """Stream, stamp, and what is wrong with the sample."""
+        for frame in view.frames:
+            yield frame.stream, frame.exposed_ns, None
+        for message in view.messages:
+            yield from self._samples_of(message)
+        if self._has_world:
+            for sample in view.snapshots:
+                yield WORLD, sample.exposed_ns, None
+
+    def _samples_of(self, message: wire.Message) -> Iterator[tuple[str, int, str | None]]:
         if isinstance(message, ArmState):
-            self._watch.add(ARM, message.stamp_ns, self._rows.fault(message.row_D))
+            yield ARM, message.stamp_ns, self._rows.fault(message.row_D)
         elif isinstance(message, Command):
-            self._watch.add(COMMANDS, message.due_ns)
+            yield COMMANDS, message.due_ns, None
         elif isinstance(message, ActionChunk):  # a person's too: whoever leads the arm
-            self._watch.add(CHUNKS, message.observed_ns)
+            yield CHUNKS, message.observed_ns, None
         elif isinstance(message, wire.Note) and message.kind == REFUSED:
-            self._watch.add(CHUNKS, 0, fault=str(message.values["why"]))
+            yield CHUNKS, 0, str(message.values["why"])
 
     def _state_of(self, process: str) -> str:
         process_id = self._process_ids.get(process)

@@ -7,6 +7,10 @@ Of each plan: exposure of the newest frames it saw → the last of them arrived 
 the plan was done → a control tick took it → the first command that follows it went to the arm.
 A plan is taken by the tick after its arrival, so `wire` has up to one period of waiting in it.
 `tick` is one tick's work, and longer where the loop held for another reason when the plan came.
+
+The exposure itself is no part: a frame has one stamp, and where in the exposure it lies is the
+driver's (`robot_io.devices`). A simulated sensor sees an instant; a real one adds up to what its
+shutter is open for, which a driver would have to tell and the sensor's settings say.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,6 +21,7 @@ import numpy as np
 
 from robot_io.clock import NS_PER_MS
 from robot_io.control.record import EpisodeRecord
+from robot_io.remote.report import LinkReport
 from robot_io.types import POLICY
 from robot_io.wire import NoteValue
 
@@ -147,6 +152,7 @@ class Outcome:
     record: EpisodeRecord
     plans: Plans
     missed_ticks: int
+    link: LinkReport | None = None  # to a policy on another machine
 
     @property
     def timing(self) -> Timing:

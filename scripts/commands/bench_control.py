@@ -26,9 +26,9 @@ class BenchControl:
     loop of the same rate: one with time.sleep, one as LeRobot paces its control loop. They do
     nothing else. Beside our SCHED_FIFO each runs twice, as it is and with the same priority.
 
-    Prints lateness, ages with their parts, and budgets: lateness p99 up to 1 ms and p99.9 up to
-    3 ms, age p99 up to 150 ms, ahead of both loops at p99 and p99.9. Exits with 1 when one is
-    missed.
+    Prints lateness, ages with their parts (from a frame's stamp on: a simulated shutter is open for
+    no time), and budgets: lateness p99 up to 1 ms and p99.9 up to 3 ms, age p99 up to 150 ms, ahead
+    of both loops at p99 and p99.9. Exits with 1 when one is missed.
 
     Examples:
       feelforward bench control
@@ -53,11 +53,12 @@ class BenchControl:
         from rich.console import Console
 
         from robot_io.files import check_writable, replacing
+        from robot_io.machine import machine
         from scripts.control_bench import verdicts
         from scripts.control_phases import WITH_FIFO, measure
         from scripts.graphics import need_rendering
         from scripts.plots import plot_lateness
-        from scripts.report import LoadWatch, machine
+        from scripts.report import LoadWatch
 
         if not MIN_S <= self.seconds <= MAX_S:
             raise FeelforwardError(f"--seconds {self.seconds:g}, allowed {MIN_S:g} to {MAX_S:g}.")

@@ -35,9 +35,10 @@ class BenchStop:
         from rich.table import Table
 
         from robot_io.files import check_writable, replacing
+        from robot_io.machine import machine
         from scripts.control_bench import Spread, Verdict
         from scripts.graphics import need_rendering
-        from scripts.report import LoadWatch, machine
+        from scripts.report import LoadWatch
         from scripts.stop_bench import BUDGET_MS, MAX_TIMES, measure
 
         if not 1 <= self.times <= MAX_TIMES:

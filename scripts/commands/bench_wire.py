@@ -49,7 +49,8 @@ class BenchWire:
         from rich.table import Table
 
         from robot_io.files import check_writable, replacing
-        from scripts.report import LoadWatch, machine
+        from robot_io.machine import machine
+        from scripts.report import LoadWatch
 
         if not 1 <= self.seconds <= 86_400:
             raise FeelforwardError(f"--seconds {self.seconds:g}, allowed 1 to 86400.")

@@ -1,12 +1,17 @@
 """`feelforward replay`: a recorded run once more through the control loop, compared bit for bit."""
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from robot_io.errors import FeelforwardError
+
+if TYPE_CHECKING:
+    from robot_io.control.record import EpisodeRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +32,48 @@ class Replay:
     """A folder made by `run --record` or `evaluate --mode realtime --record`, or a file of it."""
 
     def run(self) -> None:
-        from robot_io.control.record import EpisodeRecord
+        from robot_io.control.record import NO_RECORD, EpisodeRecord
         from robot_io.control.replay import replay
 
         all_alike = True
         for path in _records(self.recorded):
-            result = replay(EpisodeRecord.load(path))
-            all_alike &= result.first is None
+            if not path.exists() and path.with_suffix(".mcap").exists():
+                all_alike = False
+                print(f"{path.stem}: {NO_RECORD}")
+                continue
+            record = EpisodeRecord.load(path)
+            result = replay(record)
             print(f"{path.name}: {result}")
+            if result.first is not None:
+                all_alike = False
+                print(_changed_since(record), end="")
         if not all_alike:
             sys.exit(1)
 
 
 def _records(path: Path) -> list[Path]:
+    """The record of each episode, also where only its flight record is there."""
+    if path.suffix == ".mcap" and path.is_file():
+        return [path.with_suffix(".npz")]
     if not path.is_dir():
         return [path]
-    paths = sorted(path.glob("episode_*.npz"))
+    found = (*path.glob("episode_*.npz"), *path.glob("episode_*.mcap"))
+    paths = sorted({each.with_suffix(".npz") for each in found})
     if not paths:
         raise FeelforwardError(
             f"{path} holds no episode_*.npz. Record a run: feelforward run --record DIR"
         )
     return paths
+
+
+def _changed_since(record: "EpisodeRecord") -> str:
+    """A line with what else is different between its machine and versions and those here."""
+    from robot_io.machine import made_by
+
+    then, now = json.loads(record.made_by), made_by()
+    changed = [
+        f"{name} {was}, now {now.get(name, 'none')}"
+        for name, was in then.items()
+        if was != now.get(name)
+    ]
+    return f"  made with {'; '.join(changed)}\n" if changed else ""
