@@ -3,8 +3,8 @@
 Constructors open nothing. Entering is all or nothing. Leaving stops first and may happen twice.
 """
 
-from collections.abc import Sequence
-from typing import Protocol, Self
+from collections.abc import Mapping, Sequence
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -63,6 +63,21 @@ class ChunkSource(Protocol):
 
         Raises NoPlanError where the old plan had better go on.
         """
+        ...
+
+
+@runtime_checkable
+class DistantSource(ChunkSource, Protocol):
+    """A chunk source at the far end of a line that may fail."""
+
+    def news(self) -> list[str]:
+        """What the operator should read since the last call: one line per fault at its begin,
+        and one at its end.
+        """
+        ...
+
+    def link_report(self) -> Mapping[str, int | float]:
+        """What a `robot_io.remote.report.LinkReport` since the last `reset` is made of."""
         ...
 
 

@@ -27,6 +27,7 @@ class ArmState:
     stamp_ns: MonoNs
     row_D: np.ndarray  # measured, in the layout of a command row: tool pose in base, width
     joint_rad_J: np.ndarray  # joint angles; empty where there are none
+    wrench_6: np.ndarray | None = None  # on the tool, base frame: N, N·m; None: does not measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class Verdict:
 
     kind: VerdictKind
     row_D: np.ndarray
-    reasons: tuple[str, ...] = ()  # codes of `robot_io.control.gate`
+    reasons: tuple[str, ...] = ()  # codes of `robot_io.gate.reasons`
     moved_m: float = 0.0  # how far the gate moved the command
     turned_rad: float = 0.0
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from robot_io.clock import NS_PER_MS, NS_PER_S
 from robot_io.control.buffer import CommandBuffer
-from robot_io.control.gate import CommandGate
 from robot_io.control.lockstep import Lockstep, Planner, drawn_delay
 from robot_io.control.loop import CommandSource, ControlLoop, Tick
 from robot_io.control.observer import Observer
+from robot_io.gate.gate import CommandGate
 from robot_io.interfaces import ChunkSource
 from robot_io.rows import ToolRows
 from robot_io.types import ArmState, Command, Observation
@@ -90,7 +90,7 @@ class CapStage:
 
     def __init__(self, robot: RobotConfig) -> None:
         timing = {name: SensorTiming(**s.timing()) for name, s in robot.sensors.items()}
-        self._robot, self._rows = robot, ToolRows()
+        self._robot, self._rows, self._body = robot, ToolRows(), robot.control_spec().build_body()
         self._cap = LockstepCap(timing)
         self._cap.__enter__()
 
@@ -180,7 +180,7 @@ class CapStage:
         planner: Planner | None,
         on_tick: Callable[[Tick, ArmState], None],
     ) -> None:
-        gate, limits = CommandGate(self._robot.gate), self._robot.loop
+        gate, limits = CommandGate(self._robot.gate, self._body), self._robot.loop
         Lockstep(
             world=self._cap,
             loop=ControlLoop(source, gate, self._rows, limits),

@@ -24,6 +24,7 @@ from scripts.workers import play_seeds
 
 Demonstration = tuple[EpisodeResult, Sequence[cap.Shown]]
 ROWS_PER_S = 10.0
+MAX_ADDED_MS = 10_000.0  # as of a robot's lockstep_inference_ms
 TAKEOVER_S = (1.0, 20.0)  # uniform: early and late phases both
 
 
@@ -43,6 +44,11 @@ def collect(
         raise FeelforwardError(f"--task {task} has no expert, allowed: {cap.NAME}.")
     if episodes < 1:
         raise FeelforwardError(f"--episodes {episodes}, allowed: 1 or more.")
+    if not added_ms or not all(0 <= ms <= MAX_ADDED_MS for ms in added_ms):
+        given = " ".join(f"{ms:g}" for ms in added_ms)
+        raise FeelforwardError(
+            f"--added-ms {given}, allowed: one or more from 0 to {MAX_ADDED_MS:g} ms."
+        )
     if takeover is None and any(added_ms):
         raise FeelforwardError("--added-ms makes plans late: it needs --takeover, who plans else?")
     if takeover is None:

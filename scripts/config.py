@@ -19,6 +19,8 @@ Model = TypeVar("Model", bound=BaseModel)
 # Suffix of a key -> unit, longest first: `stiffness_n_per_m` is in N/m, not in m.
 UNITS = {
     "_nm_per_rad": "N·m/rad",
+    "_rad_per_s3": "rad/s³",
+    "_m_per_s3": "m/s³",
     "_rad_per_s2": "rad/s²",
     "_m_per_s2": "m/s²",
     "_rad_per_s": "rad/s",

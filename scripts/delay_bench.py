@@ -17,7 +17,8 @@ from rich.table import Table
 from policy.config import Joining
 from robot_io.errors import FeelforwardError
 from robot_io.files import replacing
-from scripts.report import SUCCESS, EpisodeResult, machine
+from robot_io.machine import machine
+from scripts.report import SUCCESS, EpisodeResult
 from scripts.seams import SeamMeter
 from scripts.stats import wilson_interval
 from scripts.workers import play_seeds

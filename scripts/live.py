@@ -9,8 +9,8 @@ from typing import Self
 import numpy as np
 
 from policy.config import Joining
-from robot_io.control.gate import Reason
-from robot_io.control.spec import ControlSpec
+from robot_io.errors import FeelforwardError
+from robot_io.gate.reasons import Reason
 from robot_io.session.processes import Factory
 from robot_io.session.session import Session
 from robot_io.session.spec import SessionSpec
@@ -40,17 +40,16 @@ def session_around(
     policy: Factory, robot: RobotConfig, *, history: Mapping[str, int]
 ) -> SessionSpec:
     """The same around any policy that sees these streams, so many steps of each."""
+    if robot.franka is not None:
+        raise FeelforwardError(
+            "The robot is a real Franka, and no config says yet which cameras it has: here only"
+            " simulated arms are driven. Try the arm alone: docs/hardware/franka.md."
+        )
     images = {name: steps for name, steps in history.items() if name in cap.IMAGES}
     return SessionSpec(
         arm=Factory("robot_io.session.remote_arm:RemoteArm", {"directory": "{session}"}),
         policy=policy,
-        control=ControlSpec(
-            gate=robot.gate,
-            loop=robot.loop,
-            max_age_ns=robot.max_age_ns,
-            seam_ns=robot.seam_ns,
-            period_ns=robot.period_ns,
-        ),
+        control=robot.control_spec(),
         step_ns=cap.STEP_NS,
         vectors={name: steps for name, steps in history.items() if name in cap.VECTORS},
         images=images,

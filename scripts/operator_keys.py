@@ -23,7 +23,7 @@ from typing import Protocol, Self
 
 from robot_io import wire
 from robot_io.clock import Clock, MonotonicClock
-from robot_io.control.gate import Reason
+from robot_io.gate.reasons import Reason
 from robot_io.session.supervision import Tell
 from robot_io.session.view import View
 from robot_io.types import ActionChunk, Command

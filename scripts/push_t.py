@@ -6,10 +6,10 @@ import numpy as np
 
 from robot_io.clock import NS_PER_MS, NS_PER_S
 from robot_io.control.buffer import CommandBuffer
-from robot_io.control.gate import VectorGate
 from robot_io.control.lockstep import Lockstep, Planner, drawn_delay
 from robot_io.control.loop import ControlLoop, LoopLimits
 from robot_io.control.observer import Observer
+from robot_io.gate.vector_gate import VectorGate
 from robot_io.interfaces import ChunkSource
 from robot_io.rows import VectorRows
 from scripts.episode import Episode

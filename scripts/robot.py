@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
 
 from policy.config import Joining
 from robot_io.clock import NS_PER_MS, NS_PER_S
-from robot_io.control.gate import GateLimits
 from robot_io.control.loop import LoopLimits
+from robot_io.control.spec import ControlSpec
+from robot_io.devices.franka_settings import FrankaSettings
+from robot_io.gate.limits import GateLimits
+from robot_io.geometry.config import BodyConfig
 from robot_io.session.spec import StreamLimits
 from robot_io.session.streams import CHUNKS
 from scripts.checkpoints import REPOSITORY
@@ -62,9 +65,12 @@ PLAUSIBLE = {
     "max_width_m": 0.5,
     "max_speed_m_per_s": 5,
     "max_accel_m_per_s2": 50,
+    "max_jerk_m_per_s3": 5_000,
     "max_turn_rad_per_s": 20,
     "max_turn_accel_rad_per_s2": 200,
+    "max_turn_jerk_rad_per_s3": 20_000,
     "max_width_speed_m_per_s": 1,
+    "max_grip_force_n": 500,
     "force_max_n": 500,
     "stiffness_n_per_m": 20_000,
     "torque_max_nm": 100,
@@ -82,9 +88,11 @@ class RobotConfig(StrictModel):
     buffer: BufferConfig
     loop: LoopLimits
     gate: GateLimits
+    body: BodyConfig | Literal["none"]  # of the whole arm; none: the gate looks at the tool alone
     arm: ArmConfig
     chunks: ChunksConfig
     sensors: dict[str, SensorConfig]
+    franka: FrankaSettings | None = None  # the arm, where it is a Franka
 
     @field_validator("gate")
     @classmethod
@@ -102,6 +110,17 @@ class RobotConfig(StrictModel):
     @property
     def max_age_ns(self) -> int:
         return round(self.buffer.max_age_ms * NS_PER_MS)
+
+    def control_spec(self) -> ControlSpec:
+        """What a controller of this arm is made of."""
+        return ControlSpec(
+            gate=self.gate,
+            loop=self.loop,
+            max_age_ns=self.max_age_ns,
+            seam_ns=self.seam_ns,
+            body=None if self.body == "none" else self.body,
+            period_ns=self.period_ns,
+        )
 
     def stream_limits(self, sensors: Iterable[str]) -> dict[str, StreamLimits]:
         """Of the plans and of these sensors."""

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from robot_io.clock import NS_PER_S, MonotonicClock
-from robot_io.control.gate import Reason
 from robot_io.control.loop import Rung
 from robot_io.control.record import EpisodeRecord
 from robot_io.errors import FeelforwardError
+from robot_io.gate.reasons import Reason
 from robot_io.ring import RingReader, Sample
 from robot_io.session.processes import Factory
 from robot_io.session.remote_arm import TARGET_FILE

@@ -6,12 +6,16 @@ measurements give the same commands again, bit for bit (`robot_io.control.replay
 
 from enum import StrEnum
 
+import numpy as np
+
 from robot_io import wire
 from robot_io.clock import NS_PER_MS
 from robot_io.control.buffer import CommandBuffer
-from robot_io.control.gate import CommandGate
 from robot_io.control.loop import ControlLoop, Tick
 from robot_io.control.spec import ControlSpec
+from robot_io.gate.body import Body
+from robot_io.gate.gate import CommandGate
+from robot_io.gate.look_ahead import Foreseen, LookAhead
 from robot_io.rows import ToolRows
 from robot_io.types import POLICY, TELEOP, ActionChunk, ArmState
 
@@ -30,18 +34,24 @@ class Uptake(StrEnum):
 
 
 class Controller:
-    """One episode that began at `begin_ns`. Call `take` for each message, then `tick` once.
+    """One episode that began at `begin_ns`. Each period: `take` each message, `tick`, `look_ahead`.
 
     The arm is the policy's until a person takes it over, and again from when it is handed back;
     nothing else passes it on. The chunks of both go the same way: buffer, loop, gate.
     """
 
-    def __init__(self, control: ControlSpec, begin_ns: int) -> None:
-        rows = ToolRows()
+    def __init__(self, control: ControlSpec, begin_ns: int, *, body: Body | None = None) -> None:
+        """`body`: what `control.build_body` gave, where it serves several episodes."""
+        rows, body = ToolRows(), body if body is not None else control.build_body()
         self._begin_ns = begin_ns
         self._in_charge, self._since_ns = POLICY, begin_ns  # who has the arm, since when
         self._buffer = CommandBuffer(rows, max_age_ns=control.max_age_ns, seam_ns=control.seam_ns)
-        self._gate = CommandGate(control.gate)
+        self._gate = CommandGate(control.gate, body)
+        self._look_ahead = None
+        if body is not None and control.gate.geometry != "unchecked":
+            self._look_ahead = LookAhead(control.gate, body)
+        self._unseen: ActionChunk | None = None  # the newest plan, not yet looked at as a whole
+        self._joint_rad_J = np.empty(0)
         self._loop = ControlLoop(self._buffer, self._gate, rows, control.loop)
 
     @property
@@ -78,8 +88,28 @@ class Controller:
             return Uptake.HANDED_BACK if chunk.source == TELEOP else Uptake.TAKEN_OVER
         ahead_ns = chunk.observed_ns - due_ns
         now_ns = chunk.observed_ns if 0 < ahead_ns <= MAX_LATE_NS else due_ns
-        return self._buffer.splice(chunk, now_ns).refusal or Uptake.ACCEPTED
+        refusal = self._buffer.splice(chunk, now_ns).refusal
+        if refusal is None:
+            self._unseen = chunk
+        return refusal or Uptake.ACCEPTED
 
     def tick(self, due_ns: int, state: ArmState) -> Tick:
         """What the arm gets now, and why."""
+        self._joint_rad_J = state.joint_rad_J
         return self._loop.tick(due_ns, state)
+
+    def look_ahead(self, due_ns: int) -> Foreseen | None:
+        """Judges a new plan as a whole, after the tick at `due_ns`; it counts from the next one on.
+
+        It takes some milliseconds, which the time between two ticks has. Returns what would come.
+        """
+        chunk, self._unseen = self._unseen, None
+        if chunk is None or self._look_ahead is None or self._gate.stopped:
+            return None
+        if not (self._joint_rad_J.size and np.isfinite(self._joint_rad_J).all()):
+            return None  # the gate says so in every tick
+        past = max(0, (due_ns - chunk.start_ns) // chunk.step_ns)
+        foreseen = self._look_ahead.first_violation(chunk.row_HD[past:], self._joint_rad_J)
+        if foreseen is not None:
+            self._gate.foresee(chunk.chunk_id, foreseen)
+        return foreseen

@@ -12,8 +12,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from robot_io.clock import NS_PER_S
-from robot_io.control.brake import SlowDown
-from robot_io.control.gate import Gate, Reason
+from robot_io.gate.interface import Gate
+from robot_io.gate.reasons import Reason
+from robot_io.gate.slow_down import SlowDown
 from robot_io.rows import RowSpace
 from robot_io.types import ArmState, Command, MonoNs, Provenance, Verdict, VerdictKind
 

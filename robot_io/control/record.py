@@ -5,8 +5,9 @@ Kept in memory while it runs, saved as one file. Messages lie in it as they trav
 
 import json
 import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections import Counter
+from collections.abc import Container, Iterable
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from zipfile import BadZipFile
@@ -23,6 +24,11 @@ from robot_io.types import ArmState, MonoNs
 
 VERSION = 2  # of the file; 1 could not be replayed
 _TORN = (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error)
+MAX_REASONS, OTHER = 100, "other"
+NO_RECORD = (
+    "no record to replay. It is written when the episode ends, and the control process or its"
+    " session was killed before. What was sent until then is in the flight record (.mcap)."
+)
 NONE = -1  # where a number does not exist: a hold has no chunk
 
 
@@ -66,6 +72,9 @@ class EpisodeRecord:
     actual_delay_N: np.ndarray
     # how it went
     late_ns_N: np.ndarray  # how much later than due the tick began
+    garbage: str = "{}"  # what came and was no message: why -> how often, as JSON
+    wrench_N6: np.ndarray | None = None  # what the arm felt; (N, 0) where it does not measure
+    made_by: str = "{}"  # machine and versions, as JSON: see `robot_io.machine`
 
     @property
     def observation_age_ns_N(self) -> np.ndarray:  # noqa: N802
@@ -91,7 +100,13 @@ class EpisodeRecord:
     def state(self, tick: int) -> ArmState:
         """What the arm said in that tick."""
         stamp_ns = MonoNs(int(self.state_ns_N[tick]))
-        return ArmState(stamp_ns, self.measured_ND[tick].copy(), self.joint_rad_NJ[tick].copy())
+        felt = self.wrench_N6 is not None and self.wrench_N6.shape[1] == 6
+        return ArmState(
+            stamp_ns,
+            self.measured_ND[tick].copy(),
+            self.joint_rad_NJ[tick].copy(),
+            self.wrench_N6[tick].copy() if felt and self.wrench_N6 is not None else None,
+        )
 
     def messages(self) -> Iterable[Taken]:
         """What was taken from the inbox, in its order; WireError when it is no message."""
@@ -108,8 +123,13 @@ class EpisodeRecord:
                 file,
                 allow_pickle=False,
                 version=VERSION,
-                **{each.name: np.asarray(getattr(self, each.name)) for each in fields(self)},
+                **{name: np.asarray(value) for name, value in self._stored()},
             )
+
+    def _stored(self) -> list[tuple[str, Any]]:
+        """Fields with their values; what the record does not have is left out."""
+        named = [(each.name, getattr(self, each.name)) for each in fields(self)]
+        return [(name, value) for name, value in named if value is not None]
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -122,7 +142,7 @@ class EpisodeRecord:
                         f"{path} is an episode record of version {version}, allowed {VERSION}."
                         " Open it with the program that wrote it, or record the run again."
                     )
-                return cls(**{each.name: _plain(stored[each.name]) for each in fields(cls)})
+                return cls(**{name: _plain(stored[name]) for name in _present(cls, stored)})
         except _TORN as error:
             raise FeelforwardError(
                 f"{path} is cut short, or not an episode record: {error}."
@@ -136,11 +156,18 @@ class EpisodeLog:
         self._control = control
         self._begin_ns = begin_ns
         self._taken: list[Taken] = []
+        self._garbage: Counter[str] = Counter()
         self._ticks: list[tuple[Tick, ArmState, int]] = []
 
     def take(self, message: wire.Message, outcome: str) -> None:
         """A message from the inbox, taken before the tick that is added next."""
         self._taken.append(Taken(len(self._ticks), message, outcome))
+
+    def drop(self, reasons: Iterable[str]) -> None:
+        """What came and was no message: one reason each. Few kinds are kept, all are counted."""
+        for why in reasons:
+            known = why in self._garbage or len(self._garbage) < MAX_REASONS
+            self._garbage[why if known else OTHER] += 1
 
     def add(self, tick: Tick, state: ArmState, *, late_ns: int = 0) -> None:
         self._ticks.append((tick, state, late_ns))
@@ -157,6 +184,7 @@ class EpisodeLog:
             state_ns_N=_whole(state.stamp_ns for state in states),
             measured_ND=_rows([state.row_D for state in states]),
             joint_rad_NJ=_rows([state.joint_rad_J for state in states]),
+            wrench_N6=_rows([_felt(state) for state in states]),
             message_tick_M=_whole(taken.tick for taken in self._taken),
             message_size_M=_whole(len(message) for message in messages),
             message_B=np.frombuffer(b"".join(messages), np.uint8),
@@ -173,6 +201,7 @@ class EpisodeLog:
             estimated_delay_N=_whole(_or_none(each.estimated_delay_rows) for each in origins),
             actual_delay_N=_whole(_or_none(each.actual_delay_rows) for each in origins),
             late_ns_N=_whole(late_ns for _, _, late_ns in self._ticks),
+            garbage=json.dumps(self._garbage),
         )
 
 
@@ -180,6 +209,10 @@ def usable_proposal(tick: Tick) -> np.ndarray:
     """The proposed row (D,); NaN where it had another shape than what was sent."""
     row_D, sent_D = tick.command.row_D, tick.verdict.row_D
     return row_D if np.shape(row_D) == sent_D.shape else np.full_like(sent_D, np.nan)
+
+
+def _felt(state: ArmState) -> np.ndarray:
+    return state.wrench_6 if state.wrench_6 is not None else np.empty(0)
 
 
 def _rows(rows: list[np.ndarray]) -> np.ndarray:
@@ -196,6 +229,11 @@ def _texts(values: Iterable[str]) -> np.ndarray:
 
 def _or_none(value: int | None) -> int:
     return NONE if value is None else value
+
+
+def _present(kind: type, stored: Container[str]) -> list[str]:
+    """The fields to read: what later versions have added may be missing."""
+    return [e.name for e in fields(kind) if e.default is MISSING or e.name in stored]
 
 
 def _plain(stored: np.ndarray) -> Any:

@@ -79,6 +79,7 @@ def _run_again(record: EpisodeRecord) -> EpisodeRecord:
             log.take(message, controller.take(message, due_ns))
         state = record.state(tick)
         log.add(controller.tick(due_ns, state), state, late_ns=late_ns)
+        controller.look_ahead(due_ns)
     return log.record()
 
 

@@ -4,7 +4,6 @@ Each tick: take what lies in the inbox, read the arm, decide, command, tell ever
 dropped rather than waited for). A late tick is skipped and counted, never replayed.
 """
 
-from contextlib import suppress
 from dataclasses import replace
 
 import zmq
@@ -16,16 +15,18 @@ from robot_io.control.controller import Controller, Uptake
 from robot_io.control.loop import Rung, Tick
 from robot_io.control.record import EpisodeLog, usable_proposal
 from robot_io.control.spec import ControlSpec
+from robot_io.gate.look_ahead import Foreseen
 from robot_io.interfaces import Arm
 from robot_io.session import realtime
 from robot_io.session.child import Line
 from robot_io.session.directory import feedback_path, inbox_path, record_path
-from robot_io.session.processes import ChildSpec, SessionError
+from robot_io.session.processes import NEWS, ChildSpec, SessionError
 from robot_io.session.timing import ChunkUse, UseStamps, columns
 from robot_io.types import POLICY, ActionChunk, Command
 
 WIND_DOWN_NS = 10 * NS_PER_S  # longer than any plan
 WATCHED_NS = NS_PER_S  # so long after its last word the session counts as watching
+MAX_WHY = 200  # characters of a reason
 AT_REST = (Rung.HOLD, Rung.STOPPED)
 
 
@@ -35,7 +36,7 @@ def run(spec: ChildSpec, line: Line) -> None:
     feedback = wire.listen(line.context, zmq.PUB, feedback_path(spec.directory))
     share = realtime.CoreShare(spec.settings["core"], frozenset(spec.settings["other_cores"]))
     granted = realtime.ask(share, fifo=control.fifo)
-    stopped = False
+    stopped, body = False, control.build_body()
     with spec.make("arm") as arm:
         line.say("ready", real_time=realtime.line(granted))
         while not line.ending.is_set():
@@ -44,7 +45,9 @@ def run(spec: ChildSpec, line: Line) -> None:
                 continue
             if stopped and not note.values["release"]:
                 raise SessionError("The gate has stopped the arm. Look at it, then start again.")
-            episode = _Episode(control, arm, inbox, feedback, int(note.values["begin_ns"]))
+            controller = Controller(control, int(note.values["begin_ns"]), body=body)
+            log = EpisodeLog(control, int(note.values["begin_ns"]))
+            episode = _Episode(controller, log, arm, inbox, feedback)
             with realtime.no_garbage_collection():
                 _run_episode(episode, line, control.period_ns)
             stopped = episode.stopped
@@ -59,13 +62,17 @@ def _run_episode(episode: "_Episode", line: Line, period_ns: int) -> None:
     line.say("begun")
     next_ns = clock.now_ns() + period_ns
     give_up_ns = None  # set while the arm comes to rest because the plans have ended
-    stopped = False
+    stopped, told = False, set()
     while not line.ending.is_set():
         clock.sleep_until(next_ns)
         tick = episode.tick(next_ns)
         if tick.rung is Rung.STOPPED and not stopped:
             stopped = True
             line.say("stopped", reason=", ".join(tick.verdict.reasons))
+        foreseen = episode.look_ahead(next_ns)
+        if foreseen is not None and foreseen.reason not in told:
+            told.add(foreseen.reason)
+            line.say(NEWS, line=f"A plan leads to {foreseen.reason}: {foreseen.detail}.")
         note = line.heard()
         if note is not None and note.kind == "end":
             return
@@ -84,18 +91,18 @@ class _Episode:
 
     def __init__(
         self,
-        control: ControlSpec,
+        controller: Controller,
+        log: EpisodeLog,
         arm: Arm,
         inbox: zmq.Socket,
         feedback: zmq.Socket,
-        begin_ns: int,
     ) -> None:
         self._arm = arm
         self._inbox = inbox
         self._feedback = feedback
         self._clock = MonotonicClock()
-        self._controller = Controller(control, begin_ns)
-        self.log = EpisodeLog(control, begin_ns)
+        self._controller = controller
+        self.log = log
         self.use = ChunkUse()
         self.missed_ticks = 0
         self.winding_down = False
@@ -120,6 +127,10 @@ class _Episode:
         self.log.add(tick, state, late_ns=late_ns)
         return tick
 
+    def look_ahead(self, due_ns: int) -> Foreseen | None:
+        """What a new plan as a whole would break."""
+        return self._controller.look_ahead(due_ns)
+
     def next_due_ns(self, due_ns: int, period_ns: int) -> int:
         """The next tick that is not past; those skipped are counted."""
         next_ns = due_ns + period_ns
@@ -131,13 +142,21 @@ class _Episode:
         return next_ns
 
     def _take_inbox(self, due_ns: int) -> None:
-        """Everything that has arrived; garbage is dropped, for a bad sender must not stop us."""
+        """Everything that has arrived; garbage is counted, for a bad sender must not stop us."""
+        garbage: list[str] = []
         for _ in range(wire.QUEUE):
-            with suppress(wire.WireError):
+            try:
                 message = wire.receive(self._inbox)
-                if message is None:
-                    return
-                self._take(message, due_ns)
+            except wire.WireError as error:
+                garbage.append(str(error)[:MAX_WHY])
+                continue
+            if message is None:
+                break
+            self._take(message, due_ns)
+        if garbage:
+            self.log.drop(garbage)
+            values = {"why": garbage[-1], "count": len(garbage)}
+            wire.send(self._feedback, wire.Note("garbage", values))
 
     def _take(self, message: wire.Message, due_ns: int) -> None:
         unwatched = self.winding_down or due_ns > self.watched_until_ns

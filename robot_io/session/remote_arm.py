@@ -67,8 +67,9 @@ class RemoteArm:
         sample = self._states.latest()
         if sample is None:
             raise FeelforwardError("The simulated arm has not measured anything yet.")
-        row_D, joint_rad_J = np.split(sample.values, [self._row_size])
-        return ArmState(sample.exposed_ns, row_D, joint_rad_J)
+        row_D, joint_rad_J, wrench_6 = np.split(sample.values, [self._row_size, -6])
+        measured = None if np.isnan(wrench_6).all() else wrench_6
+        return ArmState(sample.exposed_ns, row_D, joint_rad_J, measured)
 
     def command(self, row_D: np.ndarray) -> None:
         if row_D.shape != (self._row_size,):
@@ -118,7 +119,8 @@ class ArmServer:
 
     def publish(self, state: ArmState) -> None:
         """Makes a measurement visible to the control process."""
-        values = np.concatenate((state.row_D, state.joint_rad_J))
+        wrench_6 = state.wrench_6 if state.wrench_6 is not None else np.full(6, np.nan)
+        values = np.concatenate((state.row_D, state.joint_rad_J, wrench_6))
         if self._states is None:
             path = self._directory / STATE_FILE
             self._states = RingWriter(path, shape=values.shape, dtype=np.float64)

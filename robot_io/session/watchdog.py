@@ -9,8 +9,8 @@ class TargetWatchdog:
     """Trips when the newest target is older than its limit, by its own stamp; then latched.
 
     It belongs on the arm's side of whatever may freeze: in the driver's process, not in the one
-    that commands (an arm whose controller does this itself, as Franka's does when its 1 kHz link
-    falls silent, needs no second one). Before the first target the arm stands still anyway.
+    that commands. Libraries that keep an arm's fast link alive need it too: they hold the last
+    target for ever. Before the first target the arm stands still anyway.
     """
 
     def __init__(self, max_age_s: float) -> None:

@@ -5,7 +5,12 @@ from typing import Protocol
 from scripts.commands.bench import BenchSim
 from scripts.commands.bench_control import BenchControl
 from scripts.commands.bench_delay import BenchDelay
+from scripts.commands.bench_force import BenchForce
+from scripts.commands.bench_franka import BenchFranka
+from scripts.commands.bench_gate import BenchGate
+from scripts.commands.bench_mutants import BenchMutants
 from scripts.commands.bench_stop import BenchStop
+from scripts.commands.bench_stopping import BenchStopping
 from scripts.commands.bench_wire import BenchWire
 from scripts.commands.collect import Collect
 from scripts.commands.dataset import ImportZarr, Info
@@ -44,4 +49,9 @@ COMMANDS: dict[str, type[Command]] = {
     "bench delay": BenchDelay,
     "bench wire": BenchWire,
     "bench stop": BenchStop,
+    "bench franka": BenchFranka,
+    "bench gate": BenchGate,
+    "bench force": BenchForce,
+    "bench stopping": BenchStopping,
+    "bench mutants": BenchMutants,
 }

@@ -32,8 +32,8 @@ class BenchSim:
 
     def run(self) -> None:
         from robot_io.files import check_writable, replacing
+        from robot_io.machine import machine
         from scripts.graphics import need_rendering
-        from scripts.report import machine
 
         check_writable(self.json)
         need_rendering()

@@ -9,10 +9,10 @@ import zarr
 from policy.data import WindowSampler, import_zarr, open_dataset
 from robot_io.clock import NS_PER_S
 from robot_io.control.buffer import CommandBuffer
-from robot_io.control.gate import VectorGate
 from robot_io.control.lockstep import Lockstep, Planner, drawn_delay
 from robot_io.control.loop import ControlLoop, LoopLimits
 from robot_io.control.observer import Observer
+from robot_io.gate.vector_gate import VectorGate
 from robot_io.rows import VectorRows
 from robot_io.types import Observation
 

@@ -315,9 +315,9 @@ What some rows show, and what they do not:
   but `robot_io/clock.py` reads a clock. Libraries in C that look at the wall clock are not reached.
 - *All cores busy*: how late plans come is up to the machine; that no limit is broken is not.
 - *The session itself suspended* (Ctrl-Z) is tested in `test_session.py` of
-  `tests/robot_io_transport`: after 1 s without a word of it the control process takes no more
+  `tests/robot_io/session`: after 1 s without a word of it the control process takes no more
   plans, until it is back. *Recorder* and disk are in `test_recorder.py` there, a *policy on another
-  machine* in `test_remote_policy.py`.
+  machine* in `test_remote_policy.py` of `tests/robot_io/remote`.
 - *World suspended* freezes the physics of the simulated arm too; on a real arm it is the driver
   that falls silent."""
 

@@ -131,7 +131,7 @@ def test_the_checker_finds_nan_and_a_hand_that_snaps() -> None:
 def test_nothing_on_the_robots_side_decides_by_the_wall_clock() -> None:
     """One file reads time; the wall clock in it serves only the dates in recordings."""
     allowed = {
-        "time": {"clock.py"},
+        "time": {"clock.py", "franka.py"},  # franka.py: a state's stamp by the arm's own clock
         "wall_clock_minus_monotonic_ns": {"clock.py", "flight_file.py"},
     }
     for path in (REPOSITORY / "robot_io").rglob("*.py"):

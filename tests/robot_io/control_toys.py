@@ -3,7 +3,7 @@
 import numpy as np
 
 from robot_io.clock import NS_PER_MS
-from robot_io.control.gate import GateLimits
+from robot_io.gate.limits import GateLimits, OnViolation
 from robot_io.rows import ToolRows, quat_from_rotvec, quat_multiply
 from robot_io.types import ActionChunk, ArmState, Command, MonoNs, Provenance
 
@@ -17,16 +17,26 @@ LIMITS = {
     "max_command_age_s": 0.05,
     "workspace_low_m": (0.25, -0.3, 0.05),
     "workspace_high_m": (0.7, 0.3, 0.55),
+    "planes": (),
+    "keep_out_boxes": (),
+    "keep_out_spheres": (),
     "max_width_m": 0.08,
+    "max_grip_force_n": 50.0,
     "max_speed_m_per_s": 0.5,
     "max_accel_m_per_s2": 3.0,
+    "max_jerk_m_per_s3": 200.0,
     "max_turn_rad_per_s": 2.0,
     "max_turn_accel_rad_per_s2": 12.0,
+    "max_turn_jerk_rad_per_s3": 800.0,
     "max_width_speed_m_per_s": 0.1,
     "force_max_n": 30.0,
     "stiffness_n_per_m": 600.0,
     "torque_max_nm": 3.0,
     "stiffness_nm_per_rad": 10.0,
+    "joints": "none",
+    "geometry": "unchecked",
+    "touch": {"measured_force": "absent", "max_force_n": 50.0, "max_torque_nm": 5.0},
+    "on_violation": dict.fromkeys(OnViolation.model_fields, "clip"),
 }
 
 

@@ -7,7 +7,7 @@ from scripts.robot import SIM_FR3, load_robot
 
 
 def changed(folder: Path, old: str, new: str) -> Path:
-    text = SIM_FR3.read_text()
+    text = SIM_FR3.read_text().replace('"../bodies', f'"{SIM_FR3.parent.parent}/bodies')
     assert old in text
     path = folder / "robot.toml"
     path.write_text(text.replace(old, new))

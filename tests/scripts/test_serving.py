@@ -234,3 +234,5 @@ def test_a_robot_without_a_checkpoint_tightens_a_cap_with_a_served_policy(tmp_pa
     assert "episodes" in done.stdout
     assert "time_out" not in done.stdout
     assert "stopped" not in done.stdout
+    assert "Link in episode 100000: " in done.stdout
+    assert " 0 messages refused; round trip p50 " in done.stdout

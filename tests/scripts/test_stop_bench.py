@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from scripts import stop_bench
@@ -11,6 +10,7 @@ from scripts.cli import main
 from scripts.stop_bench import BUDGET_MS, WAYS, StopTime
 
 MS = 1_000_000
+MOST_MS = 5 * BUDGET_MS  # of a handful of stops beside whatever else a test machine does
 
 
 def figures_of(folder: Path, monkeypatch: pytest.MonkeyPatch, last_ms: float) -> tuple[int, dict]:
@@ -50,11 +50,20 @@ def test_no_stops_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_the_short_form_stops_a_real_session_with_a_key_and_with_a_message() -> None:
-    stops = stop_bench.measure(3, seed=1)
-    assert {way: len(found) for way, found in stops.items()} == dict.fromkeys(WAYS, 3)
-    for found in stops.values():
-        took_ms = np.array([stop.sent_ns - stop.pressed_ns for stop in found]) / MS
-        assert (took_ms > 0).all()
-        assert np.median(took_ms) < BUDGET_MS
-        assert all(stop.begun_ns <= stop.sent_ns for stop in found)
+def test_the_short_form_stops_a_real_session_with_a_key_and_with_a_message(tmp_path: Path) -> None:
+    """On a machine as slow as it may be: a stop that waits for a plan, or for a queue, shows."""
+    path, code = tmp_path / "stop.json", 0
+    try:
+        main(["bench", "stop", "--times", "4", "--json", str(path)])
+    except SystemExit as ended:
+        code = int(str(ended.code))
+    figures = json.loads(path.read_text())
+    assert code == (0 if all(each["kept"] for each in figures["budgets"]) else 1)
+    assert [each["limit_ms"] for each in figures["budgets"]] == [BUDGET_MS, BUDGET_MS]
+    for way in WAYS:
+        whole, wait, tick = (figures["ms"][name] for name in (way, f"{way}: wait", f"{way}: tick"))
+        assert whole["n"] == wait["n"] == tick["n"] == 4
+        assert 0 < whole["p50"] < BUDGET_MS
+        assert whole["p50"] <= whole["p99"] < MOST_MS
+        assert wait["max"] <= whole["max"]
+    assert figures["machine"]["packages"].keys() >= {"feelforward", "numpy", "mujoco"}
