@@ -40,10 +40,10 @@ def session_around(
     policy: Factory, robot: RobotConfig, *, history: Mapping[str, int]
 ) -> SessionSpec:
     """The same around any policy that sees these streams, so many steps of each."""
-    if robot.franka is not None:
+    if robot.franka is not None or robot.ur is not None:
         raise FeelforwardError(
-            "The robot is a real Franka, and no config says yet which cameras it has: here only"
-            " simulated arms are driven. Try the arm alone: docs/hardware/franka.md."
+            "The robot is a real arm, and no config says yet which cameras it has: here only"
+            " simulated arms are driven. Try the arm alone: docs/hardware."
         )
     images = {name: steps for name, steps in history.items() if name in cap.IMAGES}
     return SessionSpec(

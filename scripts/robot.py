@@ -12,6 +12,7 @@ from robot_io.clock import NS_PER_MS, NS_PER_S
 from robot_io.control.loop import LoopLimits
 from robot_io.control.spec import ControlSpec
 from robot_io.devices.franka_settings import FrankaSettings
+from robot_io.devices.ur_settings import URSettings
 from robot_io.gate.limits import GateLimits
 from robot_io.geometry.config import BodyConfig
 from robot_io.session.spec import StreamLimits
@@ -93,6 +94,7 @@ class RobotConfig(StrictModel):
     chunks: ChunksConfig
     sensors: dict[str, SensorConfig]
     franka: FrankaSettings | None = None  # the arm, where it is a Franka
+    ur: URSettings | None = None  # or where it is a UR
 
     @field_validator("gate")
     @classmethod
