@@ -66,7 +66,6 @@ class CommandGate:
                 ' is not armed. Give it one, or say geometry = "unchecked".'
             )
         self._limits = limits
-        self._period_ns = round(limits.period_s * NS_PER_S)
         self._travel, self._turn = _parts(limits)
         self._posture = PostureWatch(limits, body)
         self._rejects = _rejecting(limits.on_violation)

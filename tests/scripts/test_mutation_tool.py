@@ -56,6 +56,7 @@ def test_ten_times_a_limit_of_several_numbers_is_ten_times_each():
     assert ten("none") == "none"
 
 
+@pytest.mark.slow  # it makes each mutant once
 def test_the_config_names_files_that_exist_and_mutants_that_exist():
     config = Config.read()
     keys = set()

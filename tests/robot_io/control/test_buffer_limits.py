@@ -84,7 +84,8 @@ def test_a_hand_over_does_not_make_a_plan_longer():
 def test_a_chunk_that_is_a_little_too_old_is_refused():
     buffer = buffer_of(max_age_ms=200)
     report = buffer.splice(chunk(smooth_plan(16), observed_ns=0), 201 * MS)
-    assert report.refusal is SpliceRefusal.EXPIRED
+    assert (report.refusal, report.delay_ns) == (SpliceRefusal.EXPIRED, 201 * MS)
+    assert "limit 200.0" in report.detail
     assert buffer.splice(chunk(smooth_plan(16), observed_ns=0), 200 * MS).accepted
 
 
@@ -102,6 +103,8 @@ def test_a_seam_is_over_when_its_time_is():
     far_HD = np.stack([moved(row, by_m=(0.05, 0.0, 0.0)) for row in plan_HD])
     buffer.splice(chunk(far_HD, observed_ns=100 * MS), 100 * MS)
     assert same(row_at(buffer, 200 * MS), far_HD[1])
+    last_m, _ = TOOL.distance(row_at(buffer, 150 * MS - 1), row_at(buffer, 150 * MS))
+    assert last_m < 1e-6, "and it ends where the new plan is"
 
 
 def test_a_stamp_that_is_no_number_is_refused_and_does_not_raise():
