@@ -23,8 +23,11 @@ PACKAGES = {  # distribution -> who needs it when the demo does not
     "torch": "",
     "av": "",
     "pyrealsense2": "RealSense cameras",
+    "franky-control": "Franka arms",
+    "ur-rtde": "UR arms",
     "gym-pusht": "Push-T",
 }
+AUTOGROUPS = Path("/proc/sys/kernel/sched_autogroup_enabled")
 NEEDED_DISK_GB = 5
 NEEDED_SHM_MB = 64
 RENDER = """
@@ -85,6 +88,7 @@ def examine() -> Iterator[Finding]:
     yield _disk()
     yield _cores()
     yield _openmp()
+    yield _autogroups()
     yield from _real_time()
     yield _realsense()
     yield _uvc()
@@ -154,6 +158,14 @@ def _openmp() -> Finding:
     good = (policy or "").lower() == "passive"
     fix = "export OMP_WAIT_POLICY=passive (spinning threads stall the control loop)"
     return Finding("OpenMP", good, f"{policy} waiting, {threads} thread(s)", fix, needed=False)
+
+
+def _autogroups(setting: Path = AUTOGROUPS) -> Finding:
+    """With them each terminal gets the same share of the cores, whatever `nice` says."""
+    good = not setting.exists() or setting.read_text().strip() == "0"
+    detail = "counts everywhere" if good else "counts only among the programs of one terminal"
+    fix = "sudo sysctl kernel.sched_autogroup_enabled=0, before you train beside a running arm"
+    return Finding("nice", good, detail, fix, needed=False)
 
 
 def _real_time() -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 import os
+from pathlib import Path
 
-from scripts.commands.doctor import _real_time
+from scripts.commands.doctor import _autogroups, _real_time
 
 
 def test_the_doctor_says_what_the_control_process_would_get_and_stays_as_it_is() -> None:
@@ -16,3 +17,12 @@ def test_the_doctor_says_what_the_control_process_would_get_and_stays_as_it_is()
     fifo = findings["real time, SCHED_FIFO"]
     assert fifo.good or "→ give your user rtprio" in fifo.line()
     assert (os.sched_getscheduler(0), os.sched_getaffinity(0)) == before
+
+
+def test_the_doctor_says_where_nice_is_worth_nothing(tmp_path: Path) -> None:
+    setting = tmp_path / "sched_autogroup_enabled"
+    assert _autogroups(setting).good
+    setting.write_text("0\n")
+    assert _autogroups(setting).good
+    setting.write_text("1\n")
+    assert "→ sudo sysctl" in _autogroups(setting).line()
