@@ -34,7 +34,7 @@ def main() -> None:
     ticks = [(_row_from(body, joint_J, TICK_RAD, rng), joint_J) for joint_J in near]
     plans = [(_plan(body, rng), HOME_RAD) for _ in range(200)]
     print(f"{'':24}{'p50':>9}{'p99':>9}{'max':>9}  us")
-    _report("clearance", body.clearances.clearance, ((joint_J,) for joint_J in near))
+    _report("nearest", body.clearances.nearest, ((joint_J,) for joint_J in near))
     _report("joints_for, one tick", body.kinematics.joints_for, ticks)
     _report("manipulability", body.kinematics.manipulability, ((joint_J,) for joint_J in near))
     _report("one tick, all three", lambda row, joint: _look(body, row, joint), ticks)
@@ -64,7 +64,7 @@ def _plan(body: Body, rng: np.random.Generator) -> np.ndarray:
 def _look(body: Body, row_8: np.ndarray, joint_J: np.ndarray) -> np.ndarray | None:
     found_J = body.kinematics.joints_for(row_8, joint_J)
     if found_J is not None:
-        body.clearances.clearance(found_J)
+        body.clearances.nearest(found_J)
         body.kinematics.manipulability(found_J)
     return found_J
 

@@ -30,17 +30,29 @@ class Kinematics(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Clearance:
-    """The two bodies that are nearest to each other. Negative: they penetrate."""
+    """The distance of two bodies. Negative: they penetrate."""
 
     distance_m: float
-    between: tuple[str, str]  # names of bodies; an obstacle or the table comes second
+    between: tuple[str, str]  # names; an obstacle comes second
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """What is nearest: of the arm's own links, and of links and obstacles."""
+
+    itself: Clearance
+    obstacle: Clearance
+
+    @property
+    def of_all(self) -> Clearance:
+        return min(self.itself, self.obstacle, key=lambda each: each.distance_m)
 
 
 class Clearances(Protocol):
     """How far the arm is from itself, and from what is declared to stand around it."""
 
-    def clearance(self, joint_J: np.ndarray) -> Clearance:
-        """Of all pairs that may collide: links among themselves, table, obstacles."""
+    def nearest(self, joint_J: np.ndarray) -> Nearest:
+        """Of all pairs that may collide."""
         ...
 
 
@@ -50,4 +62,3 @@ class Body:
 
     kinematics: Kinematics
     clearances: Clearances
-    link_names: frozenset[str]  # of the arm itself: a pair of two of them is self-collision

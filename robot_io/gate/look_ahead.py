@@ -12,7 +12,6 @@ import numpy as np
 from robot_io.errors import FeelforwardError
 from robot_io.gate.body import Body
 from robot_io.gate.limits import GateLimits
-from robot_io.gate.posture import margins
 from robot_io.gate.reasons import Reason
 
 
@@ -56,11 +55,14 @@ class LookAhead:
         if beyond_J.any():
             joint = int(beyond_J.argmax())
             return Reason.JOINT_LIMIT, f"joint {joint + 1} at {joint_J[joint]:.3f} rad"
-        clearance = self._body.clearances.clearance(joint_J)
-        reason, _, stop_m = margins(clearance, self._body, self._geometry)
-        if not clearance.distance_m >= stop_m:
-            one, other = clearance.between
-            return reason, f"{one} and {other} {clearance.distance_m * 1000:.1f} mm apart"
+        nearest, geometry = self._body.clearances.nearest(joint_J), self._geometry
+        for reason, clearance, stop_m in (
+            (Reason.SELF_DISTANCE, nearest.itself, geometry.self_stop_m),
+            (Reason.OBSTACLE_DISTANCE, nearest.obstacle, geometry.obstacle_stop_m),
+        ):
+            if not clearance.distance_m >= stop_m:
+                one, other = clearance.between
+                return reason, f"{one} and {other} {clearance.distance_m * 1000:.1f} mm apart"
         manipulability = self._body.kinematics.manipulability(joint_J)
         if not manipulability >= self._geometry.singular_stop_m_per_rad:
             return Reason.SINGULARITY, f"smallest singular value {manipulability:.4f} m/rad"

@@ -17,7 +17,7 @@ from math import inf
 
 import numpy as np
 
-from robot_io.gate.body import Body, Clearance
+from robot_io.gate.body import Body
 from robot_io.gate.limits import GateLimits, GeometryLimits, JointLimits
 from robot_io.gate.motion import SLACK
 from robot_io.gate.reasons import Reason
@@ -35,7 +35,8 @@ class Posture:
     velocity_J: np.ndarray
     accel_J: np.ndarray
     jerk_J: np.ndarray
-    clearance_m: float = inf
+    itself_m: float = inf  # distance of the nearest two links
+    obstacle_m: float = inf  # of the nearest link and obstacle
     manipulability: float = inf
 
 
@@ -116,13 +117,19 @@ class PostureWatch:
         self, posture: Posture, before: Posture, body: Body, limits: GeometryLimits
     ) -> tuple[Posture, list[tuple[Reason, float]]]:
         """With its distances, and which of them shrank into a margin: the share that is left."""
-        clearance = body.clearances.clearance(posture.joint_J)
+        nearest = body.clearances.nearest(posture.joint_J)
+        itself_m, obstacle_m = nearest.itself.distance_m, nearest.obstacle.distance_m
         manipulability = body.kinematics.manipulability(posture.joint_J)
-        known = replace(posture, clearance_m=clearance.distance_m, manipulability=manipulability)
+        known = replace(
+            posture, itself_m=itself_m, obstacle_m=obstacle_m, manipulability=manipulability
+        )
         found = []
-        reason, slow_down_m, stop_m = margins(clearance, body, limits)
-        if not clearance.distance_m >= before.clearance_m:
-            found.append((reason, _left(clearance.distance_m, slow_down_m, stop_m)))
+        if not itself_m >= before.itself_m:
+            share = _left(itself_m, limits.self_slow_down_m, limits.self_stop_m)
+            found.append((Reason.SELF_DISTANCE, share))
+        if not obstacle_m >= before.obstacle_m:
+            share = _left(obstacle_m, limits.obstacle_slow_down_m, limits.obstacle_stop_m)
+            found.append((Reason.OBSTACLE_DISTANCE, share))
         if not manipulability >= before.manipulability:
             slow_down, stop = limits.singular_slow_down_m_per_rad, limits.singular_stop_m_per_rad
             found.append((Reason.SINGULARITY, _left(manipulability, slow_down, stop)))
@@ -186,15 +193,6 @@ def _moved(before: Posture, joint_J: np.ndarray, dt_s: float) -> Posture:
     return replace(
         before, joint_J=joint_J.copy(), velocity_J=velocity_J, accel_J=accel_J, jerk_J=jerk_J
     )
-
-
-def margins(
-    clearance: Clearance, body: Body, limits: GeometryLimits
-) -> tuple[Reason, float, float]:
-    """Whether it is about the arm itself, where to slow down (m) and where to stop."""
-    if body.link_names.issuperset(clearance.between):
-        return Reason.SELF_DISTANCE, limits.self_slow_down_m, limits.self_stop_m
-    return Reason.OBSTACLE_DISTANCE, limits.obstacle_slow_down_m, limits.obstacle_stop_m
 
 
 def _left(distance: float, slow_down: float, stop: float) -> float:

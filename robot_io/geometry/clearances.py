@@ -11,8 +11,8 @@ import coal
 import numpy as np
 import pinocchio as pin
 
-from robot_io.gate.body import Clearance
-from robot_io.geometry.description import ArmDescription, Capsule
+from robot_io.gate.body import Clearance, Nearest
+from robot_io.geometry.description import ArmDescription, Capsule, Link
 from robot_io.geometry.model import kinematic_model, pose
 from robot_io.geometry.obstacles import UPRIGHT, Box, Obstacle, Plane, Rod, Sphere
 
@@ -29,53 +29,66 @@ class ArmClearances:
     """
 
     def __init__(self, arm: ArmDescription, obstacles: tuple[Obstacle, ...]) -> None:
-        self._model, _ = kinematic_model(arm)
-        self._data = self._model.createData()
-        self._shapes = pin.GeometryModel()
-        links = [self._add_link(link.behind, link.capsules) for link in arm.links]
-        things = [self._add_obstacle(obstacle) for obstacle in obstacles]
-        self._names: list[tuple[str, str]] = []
+        model, _ = kinematic_model(arm)
+        self._itself, self._obstacles = _Pairs(model), _Pairs(model)
         for at, link in enumerate(arm.links):
-            for other_at, other in enumerate(arm.links[at + 1 :], start=at + 1):
+            for other in arm.links[at + 1 :]:
                 if arm.may_meet(link, other):
-                    self._pair(links[at], links[other_at], (link.name, other.name))
-            for thing, obstacle in zip(things, obstacles, strict=True):
+                    self._itself.add(_placed(link), _placed(other), (link.name, other.name))
+            for obstacle in obstacles:
                 if link.behind > 0:
-                    self._pair(links[at], [thing], (link.name, obstacle.name))
-        self._distances = self._shapes.createData()
+                    thing = [(_BASE, *_shape(obstacle))]
+                    self._obstacles.add(_placed(link), thing, (link.name, obstacle.name))
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """Names of what is checked against each other."""
-        return tuple(dict.fromkeys(self._names))
+        return tuple(dict.fromkeys([*self._itself.names, *self._obstacles.names]))
 
-    def clearance(self, joint_J: np.ndarray) -> Clearance:
-        """The nearest pair. What is not finite is as near as can be: no margin lets it pass."""
+    def nearest(self, joint_J: np.ndarray) -> Nearest:
+        """What is not finite is as near as can be: no margin lets it pass."""
         if not np.isfinite(joint_J).all():
-            return _UNKNOWN
-        if not self._names:
+            return Nearest(_UNKNOWN, _UNKNOWN)
+        return Nearest(self._itself.nearest(joint_J), self._obstacles.nearest(joint_J))
+
+
+_Shape = tuple[int, coal.CollisionGeometry, pin.SE3]  # behind so many joints, what, and where
+
+
+class _Pairs:
+    """Shapes that move with an arm, and which of them are checked against each other."""
+
+    def __init__(self, model: pin.Model) -> None:
+        self._model, self._data = model, model.createData()
+        self._shapes = pin.GeometryModel()
+        self._distances = self._shapes.createData()
+        self.names: list[tuple[str, str]] = []
+
+    def add(self, ones: list[_Shape], others: list[_Shape], names: tuple[str, str]) -> None:
+        for one in [self._added(shape) for shape in ones]:
+            for other in [self._added(shape) for shape in others]:
+                self._shapes.addCollisionPair(pin.CollisionPair(one, other))
+                self.names.append(names)
+        self._distances = self._shapes.createData()
+
+    def nearest(self, joint_J: np.ndarray) -> Clearance:
+        """The nearest pair."""
+        if not self.names:
             return _ALONE
         nearest = pin.computeDistances(
             self._model, self._data, self._shapes, self._distances, joint_J
         )
         result = self._distances.distanceResults[nearest]
-        return Clearance(result.min_distance, self._names[nearest])
+        return Clearance(result.min_distance, self.names[nearest])
 
-    def _add_link(self, behind: int, capsules: tuple[Capsule, ...]) -> list[int]:
-        return [self._add(behind, *_rod(capsule)) for capsule in capsules]
-
-    def _add_obstacle(self, obstacle: Obstacle) -> int:
-        return self._add(_BASE, *_shape(obstacle))
-
-    def _add(self, joint: int, shape: coal.CollisionGeometry, at: pin.SE3) -> int:
+    def _added(self, shape: _Shape) -> int:
+        joint, geometry, at = shape
         name = str(self._shapes.ngeoms)
-        return self._shapes.addGeometryObject(pin.GeometryObject(name, joint, at, shape))
+        return self._shapes.addGeometryObject(pin.GeometryObject(name, joint, at, geometry))
 
-    def _pair(self, ones: list[int], others: list[int], names: tuple[str, str]) -> None:
-        for one in ones:
-            for other in others:
-                self._shapes.addCollisionPair(pin.CollisionPair(one, other))
-                self._names.append(names)
+
+def _placed(link: Link) -> list[_Shape]:
+    return [(link.behind, *_rod(capsule)) for capsule in link.capsules]
 
 
 def _shape(obstacle: Obstacle) -> tuple[coal.CollisionGeometry, pin.SE3]:

@@ -28,5 +28,4 @@ class BodyConfig(Part):
         return Body(
             kinematics=ArmKinematics(self.arm),
             clearances=ArmClearances(self.arm, self.obstacles),
-            link_names=frozenset(link.name for link in self.arm.links),
         )

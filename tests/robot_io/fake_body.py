@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from robot_io.gate.body import Body, Clearance
+from robot_io.gate.body import Body, Clearance, Nearest
 
 TABLE_Z_M, COLUMN_X_M, SINGULAR_Y_M = 0.1, 0.35, 0.28
 JOINTS = {
@@ -37,12 +37,12 @@ class FakeArm:
     def manipulability(self, joint_J: np.ndarray) -> float:
         return SINGULAR_Y_M - float(joint_J[1])
 
-    def clearance(self, joint_J: np.ndarray) -> Clearance:
+    def nearest(self, joint_J: np.ndarray) -> Nearest:
         table = Clearance(float(joint_J[2]) - TABLE_Z_M, ("hand", "table"))
         column = Clearance(float(joint_J[0]) - COLUMN_X_M, ("hand", "column"))
-        return min(table, column, key=lambda each: each.distance_m)
+        return Nearest(itself=column, obstacle=table)
 
 
 def fake_body() -> Body:
     arm = FakeArm()
-    return Body(arm, arm, frozenset({"hand", "column"}))
+    return Body(arm, arm)

@@ -50,7 +50,7 @@ def test_each_row_is_sought_from_the_one_before():
             return super().joints_for(pose_8, near_J)
 
     body, arm = fake_body(), Remembering()
-    body = type(body)(arm, arm, body.link_names)
+    body = type(body)(arm, arm)
     rows_H8 = plan(0.05, 0, 0, rows=4)
     LookAhead(LIMITS, body).first_violation(rows_H8, np.full(3, 0.4))
     assert np.array_equal(near, [np.full(3, 0.4), *rows_H8[:3, :3]])

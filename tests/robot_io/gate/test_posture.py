@@ -59,6 +59,15 @@ def test_a_motion_slows_down_in_the_margin_and_does_not_pass_its_end(by_m, reaso
     assert np.diff(slowing_N).max() < 0.01, "no stop and go"
 
 
+def test_two_links_that_are_near_each_other_do_not_hide_an_obstacle():
+    run = Gantry()
+    run.measured = moved(by_m=(-0.07, 0, -0.14))  # 3 cm from its column, 6 cm above the table
+    goal_8 = moved(by_m=(-0.05, 0, -0.2))  # away from the one, onto the other
+    assert Reason.OBSTACLE_DISTANCE in approach(run, goal_8, ticks=20)
+    speed_N = np.abs(np.diff(run.path(2))) / DT_S
+    assert speed_N.max() < 0.2, "slow although two links are nearer"
+
+
 def test_away_from_a_limit_anything_goes():
     run = Gantry()
     run.measured = moved(by_m=(0, 0, -0.17))  # within the table's margin
