@@ -63,7 +63,8 @@ def run_chunks(arm: FrankaArm, path: Callable[[np.ndarray], np.ndarray], seconds
     """
     rows = ToolRows()
     buffer = CommandBuffer(rows, max_age_ns=ROBOT.max_age_ns, seam_ns=ROBOT.seam_ns)
-    loop = ControlLoop(buffer, CommandGate(ROBOT.gate), rows, ROBOT.loop)
+    gate = CommandGate(ROBOT.gate, ROBOT.control_spec().build_body())
+    loop = ControlLoop(buffer, gate, rows, ROBOT.loop)
     run = Run()
     begin_ns = next_ns = CLOCK.now_ns()
     start_D = arm.read().row_D

@@ -52,7 +52,8 @@ def stands(arm: URArm) -> bool:
 
 def driver_of(arm: URArm) -> psutil.Process:
     """The process that the arm has started."""
-    (driver,) = [p for p in psutil.Process().children() if "ur_driver" in " ".join(p.cmdline())]
+    alive = [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE]
+    (driver,) = [p for p in alive if "ur_driver" in " ".join(p.cmdline())]
     return driver
 
 
