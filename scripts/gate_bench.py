@@ -356,15 +356,18 @@ class Stretch:
             except FeelforwardError as error:
                 self._refused(asked, error, told.row_D)
                 return
-            self._arm_checker(told, asked)
+            self._arm_checker(told, asked, released=True)
 
-    def _arm_checker(self, state: ArmState, asked: Asked) -> None:
+    def _arm_checker(self, state: ArmState, asked: Asked, *, released: bool = False) -> None:
         row = state.row_D
         if not (isinstance(row, np.ndarray) and row.shape == (8,) and np.isfinite(row).all()):
             self._found("armed on an unusable pose", "armed_blind", asked)
             return
         self._armed = True
-        self._checker.anchor(row)
+        if released:
+            self._checker.release(row)
+        else:
+            self._checker.anchor(row)
 
     def _refused(self, asked: Asked, error: FeelforwardError, measured: object) -> None:
         if self._armed and asked.event not in ("release", "release_blind"):

@@ -194,10 +194,14 @@ class Checker:
     _presses: deque[tuple[float, float]] = field(default_factory=deque)  # (s, N), unpushed
 
     def anchor(self, measured_8: np.ndarray) -> None:
-        """The session begins, or a person ended the stop: at this measured pose, at rest."""
+        """The session begins at this measured pose, at rest; a stop from before stays."""
         self._place, self._rotation, self._width = _parts(measured_8)
         self._ways = (_Way(), _Way())
+
+    def release(self, measured_8: np.ndarray) -> None:
+        """A person ended the stop."""
         self._stopped = False
+        self.anchor(measured_8)
 
     def stop(self) -> None:
         """Somebody stopped the gate."""

@@ -47,6 +47,7 @@ class ArmClearances:
 
     def nearest(self, joint_J: np.ndarray) -> Nearest:
         """What is not finite is as near as can be: no margin lets it pass."""
+        joint_J = np.asarray(joint_J, np.float64)
         if not np.isfinite(joint_J).all():
             return Nearest(_UNKNOWN, _UNKNOWN)
         return Nearest(self._itself.nearest(joint_J), self._obstacles.nearest(joint_J))

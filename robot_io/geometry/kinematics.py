@@ -51,6 +51,7 @@ class ArmKinematics:
         Of all such it finds the ones that take the joints the shortest way from `near_J`; none
         goes further than `REACH_RAD`, and none beyond its limits.
         """
+        pose_8, near_J = np.asarray(pose_8, np.float64), np.asarray(near_J, np.float64)
         if not (_sane(pose_8) and _sane(near_J) and np.linalg.norm(pose_8[3:7]) > 0.5):
             return None
         target = pose(pose_8[:3], pose_8[3:7])
@@ -76,6 +77,7 @@ class ArmKinematics:
 
         A rad of the tool's rotation counts as `LEVER_M`. 0 for what are no angles.
         """
+        joint_J = np.asarray(joint_J, np.float64)
         if not _sane(joint_J):
             return 0.0
         return float(np.linalg.svd(self._jacobian(joint_J), compute_uv=False)[-1])

@@ -228,9 +228,16 @@ def test_a_stop_is_left_by_a_person_only():
     stream.checker.stop()
     assert stream.tick(row(), kind="stopped") == []
     assert "left_or_entered_stopped_by_itself" in stream.tick(row(), kind="accepted")
-    stream.checker.anchor(row())
+    stream.checker.release(row())
     assert stream.tick(row()) == []
     assert "left_or_entered_stopped_by_itself" in stream.tick(row(), kind="stopped")
+
+
+def test_a_stop_before_the_session_begins_stays():
+    stream = Stream()
+    stream.checker.stop()
+    stream.checker.anchor(row())
+    assert stream.tick(row(), kind="stopped") == []
 
 
 @pytest.mark.parametrize("kind", ["hold", "stopped"])

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from robot_io.geometry.clearances import ArmClearances
 from robot_io.geometry.description import ArmDescription
 from robot_io.geometry.kinematics import LEVER_M, REACH_RAD, TOLERANCE_M, ArmKinematics
 from robot_io.rows import quat_distance_rad
@@ -36,6 +37,17 @@ def row_at(kinematics: ArmKinematics, joint_J: np.ndarray) -> np.ndarray:
 
 def near_home(rng: np.random.Generator, arm: ArmDescription, spread_rad: float = 0.4) -> np.ndarray:
     return np.clip(HOME_RAD + rng.normal(size=J) * spread_rad, arm.low_rad, arm.high_rad)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_numbers_of_fewer_bits_are_numbers_too(arm, kinematics, kind):
+    """Found by hostile streams: a gate that raises is a gate that is gone."""
+    joint_J = HOME_RAD.astype(kind)
+    row_8 = row_at(kinematics, joint_J.astype(np.float64)).astype(kind)
+
+    assert kinematics.joints_for(row_8, joint_J) is not None
+    assert kinematics.manipulability(joint_J) > 0.05
+    assert ArmClearances(arm, ()).nearest(joint_J).itself.distance_m > 0.05
 
 
 def test_the_tool_is_where_the_simulated_arm_has_it(arm, kinematics, model, data, rng):
