@@ -6,6 +6,7 @@ never smaller than the one told here, for what is declared.
 """
 
 import math
+import warnings
 
 import coal
 import numpy as np
@@ -71,6 +72,7 @@ class _Pairs:
                 self._shapes.addCollisionPair(pin.CollisionPair(one, other))
                 self.names.append(names)
         self._distances = self._shapes.createData()
+        _forget(self._distances)
 
     def nearest(self, joint_J: np.ndarray) -> Clearance:
         """The nearest pair."""
@@ -86,6 +88,15 @@ class _Pairs:
         joint, geometry, at = shape
         name = str(self._shapes.ngeoms)
         return self._shapes.addGeometryObject(pin.GeometryObject(name, joint, at, geometry))
+
+
+def _forget(distances: pin.GeometryData) -> None:
+    """Each search begins afresh: from where the last one ended the last bits would differ, and a
+    replay would not be the run."""
+    with warnings.catch_warnings():  # coal wants this gone, and has nothing that takes its place
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for request in distances.distanceRequests:
+            request.enable_cached_gjk_guess = False
 
 
 def _placed(link: Link) -> list[_Shape]:

@@ -2,6 +2,7 @@
 
 from typing import Self
 
+import numpy as np
 from pydantic import model_validator
 
 from robot_io.gate.body import Body
@@ -21,11 +22,18 @@ class BodyConfig(Part):
         return self
 
     def build(self) -> Body:
-        """What the gate asks. Imports pinocchio, which processes without a body need not."""
+        """What the gate asks, and has been asked once: the first answer costs a tick or more.
+
+        Imports pinocchio, which processes without a body need not.
+        """
         from robot_io.geometry.clearances import ArmClearances
         from robot_io.geometry.kinematics import ArmKinematics
 
-        return Body(
-            kinematics=ArmKinematics(self.arm),
-            clearances=ArmClearances(self.arm, self.obstacles),
-        )
+        kinematics = ArmKinematics(self.arm)
+        clearances = ArmClearances(self.arm, self.obstacles)
+        middle_J = (self.arm.low_rad + self.arm.high_rad) / 2
+        row_8 = np.append(kinematics.pose_for(middle_J), 0.0)
+        kinematics.joints_for(row_8, middle_J + 0.01)  # from beside: else nothing is solved
+        kinematics.manipulability(middle_J)
+        clearances.nearest(middle_J)
+        return Body(kinematics, clearances)

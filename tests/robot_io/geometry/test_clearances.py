@@ -293,6 +293,14 @@ def test_an_obstacle_needs_a_name_of_its_own(arm, name):
         BodyConfig(arm=arm, obstacles=(TABLE, TABLE.model_copy(update={"name": name})))
 
 
+def test_a_distance_does_not_depend_on_what_was_asked_before(arm, clearances, rng):
+    """To the last bit, or a replay would not be the run."""
+    for _ in range(20):
+        joint_J, other_J = HOME_RAD + 0.3 * rng.normal(size=(2, len(HOME_RAD)))
+        clearances.nearest(other_J)
+        assert clearances.nearest(joint_J) == ArmClearances(arm, (TABLE,)).nearest(joint_J)
+
+
 def test_a_body_is_built_from_plain_data(arm):
     """As it is told to the control process."""
     config = BodyConfig(arm=arm, obstacles=(TABLE,))
