@@ -50,7 +50,7 @@ def collect(
             f"--added-ms {given}, allowed: one or more from 0 to {MAX_ADDED_MS:g} ms."
         )
     if takeover is None and any(added_ms):
-        raise FeelforwardError("--added-ms makes plans late: it needs --takeover, who plans else?")
+        raise FeelforwardError("--added-ms needs --takeover: only a policy's plans can come late.")
     if takeover is None:
         make_player = partial(make_expert, corrective=corrective)
     elif corrective:

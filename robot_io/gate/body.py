@@ -43,10 +43,6 @@ class Nearest:
     itself: Clearance
     obstacle: Clearance
 
-    @property
-    def of_all(self) -> Clearance:
-        return min(self.itself, self.obstacle, key=lambda each: each.distance_m)
-
 
 class Clearances(Protocol):
     """How far the arm is from itself, and from what is declared to stand around it."""

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from robot_io.gate.body import Clearance, Nearest
 from robot_io.geometry.clearances import ArmClearances
 from robot_io.geometry.config import BodyConfig
 from robot_io.geometry.description import ArmDescription, Link
@@ -37,6 +38,10 @@ FOREARM_IN_BASE = np.array([0.0, 1.5, 0.0, -3.0, 0.0, 2.0, 0.785])
 @pytest.fixture(scope="module")
 def clearances(arm: ArmDescription) -> ArmClearances:
     return ArmClearances(arm, (TABLE,))
+
+
+def closest(nearest: Nearest) -> Clearance:
+    return min(nearest.itself, nearest.obstacle, key=lambda each: each.distance_m)
 
 
 def depth_in(link: Link, points: np.ndarray) -> np.ndarray:
@@ -124,7 +129,7 @@ def test_the_nearest_pair_is_the_one_that_mujoco_finds(arm, model, data, rng, ob
         mujoco.mj_kinematics(model, data)
         expected = mujoco_distances(model, data, list(clearances.pairs))
 
-        found = clearances.nearest(data.qpos[:J]).of_all
+        found = closest(clearances.nearest(data.qpos[:J]))
 
         least_m = min(expected.values())
         if least_m > 0:
@@ -147,7 +152,7 @@ def test_the_real_meshes_are_never_nearer_than_told(arm, model, data, rng):
             wide_J = centre_J + rng.normal(size=J) * 0.4
             data.qpos[:J] = np.clip(wide_J, arm.low_rad, arm.high_rad)
             mujoco.mj_kinematics(model, data)
-            told_m = clearances.nearest(data.qpos[:J]).of_all.distance_m
+            told_m = closest(clearances.nearest(data.qpos[:J])).distance_m
             for one, other in clearances.pairs:
                 if "fingers" not in (one, other):
                     real_m = mesh_distance(data, (one, meshes[one]), (other, meshes[other]))
@@ -186,7 +191,7 @@ def test_the_base_is_not_checked_against_the_table_that_it_stands_on(clearances)
 
 
 def test_at_home_nothing_is_near(clearances):
-    assert clearances.nearest(HOME_RAD).of_all.distance_m > 0.05
+    assert closest(clearances.nearest(HOME_RAD)).distance_m > 0.05
 
 
 def test_a_hand_pushed_into_the_table_is_seen(kinematics, clearances):
@@ -197,7 +202,7 @@ def test_a_hand_pushed_into_the_table_is_seen(kinematics, clearances):
         row_8[2] -= 0.01
         joint_J = kinematics.joints_for(row_8, joint_J)
         assert joint_J is not None
-        found = clearances.nearest(joint_J).of_all
+        found = closest(clearances.nearest(joint_J))
         if row_8[2] < 0.05:
             assert found.between == ("fingers", "table")
             below_m.append(row_8[2] - found.distance_m)
@@ -215,7 +220,7 @@ def test_a_hand_pushed_into_the_table_is_seen(kinematics, clearances):
     ],
 )
 def test_an_arm_folded_into_itself_is_seen(arm, joint_J, ones, others):
-    found = ArmClearances(arm, ()).nearest(joint_J).of_all
+    found = closest(ArmClearances(arm, ()).nearest(joint_J))
 
     assert found.distance_m < 0
     assert found.between[0] in ones
@@ -264,7 +269,7 @@ SLANTED = (math.cos(math.pi / 8), 0.0, 0.0, math.sin(math.pi / 8))  # 45° about
     ],
 )  # fmt: skip
 def test_each_obstacle_is_as_far_as_it_is(obstacle, distance_m):
-    found = ArmClearances(arm_of_one_rod(), (obstacle,)).nearest(np.zeros(1)).of_all
+    found = closest(ArmClearances(arm_of_one_rod(), (obstacle,)).nearest(np.zeros(1)))
 
     assert found.distance_m == pytest.approx(distance_m, abs=1e-5)
     assert found.between == ("rod", "it")
@@ -275,8 +280,8 @@ def test_the_nearest_of_several_obstacles_is_named():
     far = Sphere(name="far", shape="sphere", centre_m=(0, -0.9, 0.5), radius_m=0.1)
     clearances = ArmClearances(arm_of_one_rod(), (near, far))
 
-    assert clearances.nearest(np.array([math.pi / 2])).of_all.between == ("rod", "near")
-    assert clearances.nearest(np.array([-math.pi / 2])).of_all.between == ("rod", "far")
+    assert closest(clearances.nearest(np.array([math.pi / 2]))).between == ("rod", "near")
+    assert closest(clearances.nearest(np.array([-math.pi / 2]))).between == ("rod", "far")
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -284,7 +289,7 @@ def test_angles_that_are_not_finite_are_nearer_than_any_margin(clearances, bad):
     joint_J = HOME_RAD.copy()
     joint_J[3] = bad
 
-    assert clearances.nearest(joint_J).of_all.distance_m == -math.inf
+    assert closest(clearances.nearest(joint_J)).distance_m == -math.inf
 
 
 @pytest.mark.parametrize("name", ["table", "link3"])
