@@ -21,6 +21,11 @@ PERIOD_NS = ROBOT.period_ns
 STEP_NS = 100 * NS_PER_MS
 CHUNK_ROWS = 16
 CLOCK = MonotonicClock()
+GAP_NS = round(ROBOT.arm.max_target_age_s * NS_PER_S / 2)
+
+
+class Halted(Exception):  # noqa: N818 - an accident of the machine, no error of what is tested
+    """This process or the bench stood still for so long that the arm had to hold or stop."""
 
 
 def arm_on(bench: FrankaProcess, **changes: object) -> FrankaArm:
@@ -68,10 +73,12 @@ def run_chunks(arm: FrankaArm, path: Callable[[np.ndarray], np.ndarray], seconds
     run = Run()
     begin_ns = next_ns = CLOCK.now_ns()
     start_D = arm.read().row_D
+    last_ns = begin_ns
     for tick_index in range(round(seconds * NS_PER_S / PERIOD_NS)):
         CLOCK.sleep_until(next_ns)
+        now_ns = _not_halted("command", last_ns)
         state = arm.read()
-        now_ns = CLOCK.now_ns()
+        _not_halted("state", state.stamp_ns)
         if tick_index % (STEP_NS // PERIOD_NS) == 0:
             ahead_s = (next_ns - begin_ns) / NS_PER_S + 0.1 * np.arange(CHUNK_ROWS)
             row_HD = np.tile(start_D, (CHUNK_ROWS, 1))
@@ -83,17 +90,27 @@ def run_chunks(arm: FrankaArm, path: Callable[[np.ndarray], np.ndarray], seconds
         run.ticks.append(tick)
         run.states.append(state)
         run.age_s.append((now_ns - state.stamp_ns) / NS_PER_S)
-        next_ns += PERIOD_NS
-        next_ns = max(next_ns, CLOCK.now_ns())
+        next_ns = max(next_ns + PERIOD_NS, CLOCK.now_ns())
+        last_ns = now_ns
     return run
 
 
 def hold(arm: FrankaArm, seconds: float) -> None:
     """Commands, at 100 Hz, that the arm stays where it is."""
     row_D = arm.read().row_D
+    last_ns = CLOCK.now_ns()
     for _ in range(round(seconds * NS_PER_S / PERIOD_NS)):
         arm.command(row_D)
-        CLOCK.sleep_until(CLOCK.now_ns() + PERIOD_NS)
+        CLOCK.sleep_until(last_ns + PERIOD_NS)
+        last_ns = _not_halted("command", last_ns)
+
+
+def _not_halted(what: str, last_ns: int) -> int:
+    """Now, on our clock; raises Halted if too long after the last of these."""
+    now_ns = CLOCK.now_ns()
+    if now_ns - last_ns > GAP_NS:
+        raise Halted(f"{(now_ns - last_ns) / NS_PER_MS:.0f} ms without a {what}")
+    return now_ns
 
 
 def circle(ahead_s: np.ndarray) -> np.ndarray:
