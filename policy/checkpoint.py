@@ -15,8 +15,8 @@ from torch import Tensor
 
 from policy import storage
 from policy.config import Joining, Recipe
-from policy.inference import DiffusionPolicy
-from policy.network import PolicyNetwork
+from policy.networks.network import PolicyNetwork
+from policy.planning.inference import DiffusionPolicy
 from policy.statistics import Statistics
 from robot_io.errors import FeelforwardError
 

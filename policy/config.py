@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-# how a new plan takes up what is still planned: see `policy.joining`
+# how a new plan takes up what is still planned: see `policy.planning.joining`
 Joining = Literal["overwrite", "ensemble", "guided", "trained", "bidirectional"]
 StreamName = Annotated[str, Field(min_length=1, pattern=r"^[a-z][a-z0-9_]*$")]
 
@@ -103,7 +103,7 @@ class TrainConfig(_Frozen):
     weight_decay: float = Field(default=1e-4, ge=0, le=1)
     gradient_clip: float = Field(default=1.0, gt=0)  # largest norm of a step's gradient
     ema_power: float = Field(default=0.75, gt=0, le=1)  # decay = 1 - (1 + step) ** -power
-    # Two helps for the eyes, which otherwise learn last (see `policy.objective`).
+    # Two helps for the eyes, which otherwise learn last (see `policy.training.objective`).
     glance_weight: float = Field(default=0.5, gt=0, le=10)  # of the regression from images
     history_dropout: float = Field(default=0.0, ge=0, le=1)  # share of examples without a past
     shift_px: int = Field(default=4, ge=0, le=32)  # cameras: random shift up to

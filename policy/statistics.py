@@ -14,7 +14,7 @@ from torch import Tensor
 from policy.config import PolicyConfig
 from policy.data.sampler import Batch
 from policy.features import TOOL_ROW, Features, make_features
-from policy.network import PolicyNetwork, scale_image
+from policy.networks.network import PolicyNetwork, scale_image
 from policy.normalizer import Normalizer
 from robot_io.errors import FeelforwardError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from policy.checkpoint import read_recipe
 from policy.config import Joining, PolicyConfig
-from policy.inference import DiffusionPolicy
+from policy.planning.inference import DiffusionPolicy
 from robot_io.errors import FeelforwardError
 from robot_io.session.timing import timing_of
 from scripts.checkpoints import find_checkpoint

@@ -9,7 +9,7 @@ import numpy as np
 
 from policy.checkpoint import load_checkpoint
 from policy.config import Joining, PolicyConfig
-from policy.inference import DiffusionPolicy
+from policy.planning.inference import DiffusionPolicy
 from robot_io.errors import FeelforwardError
 from robot_io.interfaces import ChunkSource
 from robot_io.types import Observation

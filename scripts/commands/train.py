@@ -44,7 +44,7 @@ class Train:
     def run(self) -> None:
         recipe = self._recipe()
         from policy.data import WindowSampler, open_dataset
-        from policy.train import train
+        from policy.training.train import train
 
         datasets = [open_dataset(path) for path in self.data]
         for each in datasets:

@@ -20,7 +20,7 @@ from policy.checkpoint import (
     read_recipe,
 )
 from policy.config import Recipe, TrainConfig
-from policy.train import train
+from policy.training.train import train
 from robot_io.errors import FeelforwardError
 from robot_io.types import MonoNs, Observation
 

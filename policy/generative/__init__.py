@@ -1,0 +1,1 @@
+"""From noise to data: paths, what a network predicts, losses, grids and samplers."""

@@ -1,0 +1,1 @@
+"""What is learnt: encoders of observations and the denoisers they steer."""

@@ -1,0 +1,215 @@
+"""A trained policy at work: an observation in, a chunk of rows out.
+
+Legend: B batch (1), T steps, H rows, D width of a row, A numbers of an action, M modulation.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from policy.config import Joining, PolicyConfig
+from policy.features import Streams, make_features, without_past
+from policy.generative.grids import Grid
+from policy.generative.samplers import Field, evaluation_times, grid_for, solve
+from policy.networks.network import Condition, PolicyNetwork, scale_image
+from policy.planning.ensemble import Ensemble
+from policy.planning.joining import Target, continuing, guided, most_coherent
+from policy.statistics import Statistics, as_streams
+from robot_io.clock import NS_PER_MS, NS_PER_S, MonotonicClock
+from robot_io.errors import FeelforwardError
+from robot_io.rows import ToolRows, VectorRows
+from robot_io.types import Leftover, MonoNs, Observation
+
+WARM_UP_PLANS = 5
+CANDIDATES = 8  # of bidirectional decoding, good and weak ones each
+WEAK_EVALUATIONS = 2  # what makes a candidate weak: so few that modes blur
+RowwiseField = Callable[[Tensor, float, Tensor | float], Tensor]  # (x, t, t of each row)
+
+
+class DiffusionPolicy:
+    """Plans by carrying noise along the learned flow; a `robot_io.interfaces.ChunkSource`.
+
+    policy = load_checkpoint(directory)
+    policy.warm_up()
+    policy.reset(seed=0)
+    rows_HD = policy.plan(observation)
+    """
+
+    def __init__(
+        self,
+        config: PolicyConfig,
+        statistics: Statistics,
+        network: PolicyNetwork,
+        *,
+        joining: Joining = "overwrite",
+        threads: int = 1,
+    ) -> None:
+        """`joining`: how a plan takes up what is still planned (`policy.planning.joining`).
+
+        Raises FeelforwardError for "trained" where the training never gave rows.
+        """
+        if joining == "trained" and not config.given_rows:
+            raise FeelforwardError(
+                'joining = "trained" needs a policy that was trained with policy.given_rows > 0; '
+                "this one was not: train it so, or choose guided."
+            )
+        torch.set_num_threads(threads)
+        self.config = config
+        self._joining = joining
+        self._ensemble = _ensemble(config, statistics)
+        self._statistics = statistics
+        self._features = make_features(config)
+        self._network = network.eval().requires_grad_(False)
+        self._grid = grid_for(config.evaluations, solver=config.solver)
+        self._weak_grid = grid_for(WEAK_EVALUATIONS, solver=config.solver)
+        grids = (self._grid, self._weak_grid)
+        times = sorted({t for g in grids for t in evaluation_times(g, solver=config.solver)})
+        with torch.no_grad():
+            film_NM = network.time_modulation(torch.tensor(times))
+        self._time_film = dict(zip(times, film_NM.split(1), strict=True))
+        self._generator = torch.Generator()
+        self.reset(seed=0)
+
+    @property
+    def reference_images(self) -> dict[str, np.ndarray]:
+        """Per tactile stream the untouched gel, (H, W, C) uint8."""
+        return {
+            name: (encoder.reference_HWC * 255).round().to(torch.uint8).numpy()
+            for name, encoder in self._network.tactile_encoders().items()
+        }
+
+    def reset(self, seed: int) -> None:
+        """The same seed gives the same noise, and so the same plans, again."""
+        self._generator.manual_seed(seed)
+        self._ensemble.reset()
+
+    def plan(self, observation: Observation) -> np.ndarray:
+        """Rows (H, D), float64; row h is meant for `observed_ns + h * step_ms`.
+
+        Raises ValueError when a stream is missing, too short, of the wrong size or not finite.
+        """
+        streams = as_streams(
+            {s.name: self._vector(observation, s.name) for s in self.config.vectors}
+        )
+        images = {
+            s.name: torch.from_numpy(self._image(observation, s.name)) for s in self.config.images
+        }
+        with torch.no_grad():  # not inference_mode: `guided` differentiates through the network
+            condition = self._condition(streams, images)
+            action_BHA = self._sample(condition, self._target(streams, observation.leftover))
+            rows_BHD = self._features.decode(streams, self._statistics.action.restore(action_BHA))
+        row_HD = rows_BHD[0].numpy()
+        if self._joining == "ensemble":
+            return self._ensemble.add(observation.observed_ns, row_HD)
+        return row_HD
+
+    def warm_up(self) -> float:
+        """Runs a few plans on made-up observations; the time the last one took, s."""
+        clock = MonotonicClock()
+        observation = self._made_up_observation()
+        started_ns = clock.now_ns()
+        for _ in range(WARM_UP_PLANS):
+            started_ns = clock.now_ns()
+            self.plan(observation)
+        self.reset(seed=0)
+        return (clock.now_ns() - started_ns) / NS_PER_S
+
+    def _condition(self, streams: Mapping[str, Tensor], images: Mapping[str, Tensor]) -> Condition:
+        feature_BF, still_BF = (
+            self._statistics.observation.normalize(self._features.observation(each))
+            for each in (streams, without_past(streams))
+        )
+        scaled = {name: scale_image(image) for name, image in images.items()}
+        return self._network.condition(feature_BF, still_BF, scaled)
+
+    def _target(self, streams: Streams, leftover: Leftover | None) -> Target | None:
+        """The leftover as normalised actions; None where the way of joining does not look back."""
+        if leftover is None or self._joining in ("overwrite", "ensemble"):
+            return None
+        row_HD = leftover.row_KD[: self.config.horizon]
+        kept = len(row_HD)
+        filled_HD = np.concatenate([row_HD, row_HD[-1:].repeat(self.config.horizon - kept, 0)])
+        action_BHA = self._statistics.action.normalize(
+            self._features.encode(streams, torch.from_numpy(filled_HD)[None])
+        )
+        return Target.of(action_BHA[0, :kept], leftover.delay_rows, self.config.horizon)
+
+    def _sample(self, condition: Condition, target: Target | None) -> Tensor:
+        """One normalised chunk (1, H, A)."""
+        if self._joining == "bidirectional":
+            field = _evenly(self._velocity(condition.repeated(CANDIDATES)))
+            strong_NHA = self._solve(field, self._noise(CANDIDATES), self._grid)
+            weak_NHA = self._solve(field, self._noise(CANDIDATES), self._weak_grid)
+            return most_coherent(strong_NHA, weak_NHA, target)[None]
+        noise, velocity = self._noise(1), self._velocity(condition)
+        if target is None:
+            return self._solve(_evenly(velocity), noise, self._grid)
+        if self._joining == "guided":
+            return self._solve(guided(_evenly(velocity), target), noise, self._grid)
+        return self._solve(continuing(velocity, target), target.begun(noise), self._grid)
+
+    def _velocity(self, condition: Condition) -> RowwiseField:
+        """The network's, for this observation: what depends on time only is tabulated."""
+        film = {t: condition.film_BM + time for t, time in self._time_film.items()}
+        return lambda x, t, row_t: self._network.denoise(x, row_t, film[t], condition)
+
+    def _noise(self, count: int) -> Tensor:
+        action_size = self._statistics.action.offset.shape[-1]
+        shape = (count, self.config.horizon, action_size)
+        return torch.randn(shape, generator=self._generator)
+
+    def _solve(self, field: Field, noise_BHA: Tensor, grid: Grid) -> Tensor:
+        return solve(field, noise_BHA, grid, solver=self.config.solver)
+
+    def _vector(self, observation: Observation, name: str) -> np.ndarray:
+        """(1, T, D) of the last steps."""
+        steps, size = self.config.history()[name], self._statistics.vector_sizes[name]
+        x = np.asarray(_stream(observation.vectors, name))
+        if x.ndim != 2 or len(x) < steps or x.shape[1] != size:
+            raise ValueError(f"{name} has shape {x.shape}, allowed ({steps} or more, {size})")
+        if not np.isfinite(x[-steps:]).all():
+            raise ValueError(f"{name} holds NaN or infinity")
+        return x[None, -steps:]
+
+    def _image(self, observation: Observation, name: str) -> np.ndarray:
+        """(1, T, H, W, C) of the last frames."""
+        frames, size = self.config.history()[name], self._statistics.image_sizes[name]
+        x = np.asarray(_stream(observation.images, name))
+        if x.ndim != 4 or len(x) < frames or x.shape[1:] != tuple(size) or x.dtype != np.uint8:
+            raise ValueError(
+                f"{name} has shape {x.shape} of {x.dtype}, allowed ({frames} or more, "
+                f"{', '.join(map(str, size))}) of uint8"
+            )
+        return np.ascontiguousarray(x[None, -frames:])
+
+    def _made_up_observation(self) -> Observation:
+        vectors = {
+            s.name: np.full((s.history, self._statistics.vector_sizes[s.name]), 0.5)
+            for s in self.config.vectors
+        }
+        images = {
+            s.name: np.zeros((s.history, *self._statistics.image_sizes[s.name]), np.uint8)
+            for s in self.config.images
+        }
+        size = self._statistics.vector_sizes["action"]
+        leftover = Leftover(np.full((self.config.horizon, size), 0.5), delay_rows=1)
+        return Observation(MonoNs(0), vectors, images, leftover)  # what joins must be warm too
+
+
+def _evenly(velocity: RowwiseField) -> Field:
+    """All rows at the same flow time."""
+    return lambda x, t: velocity(x, t, t)
+
+
+def _ensemble(config: PolicyConfig, statistics: Statistics) -> Ensemble:
+    tool = config.action == "tool"
+    rows = ToolRows() if tool else VectorRows(statistics.vector_sizes["action"])
+    return Ensemble(rows, step_ns=config.step_ms * NS_PER_MS)
+
+
+def _stream(known: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    if name not in known:
+        raise ValueError(f"the observation lacks {name!r}, it has {', '.join(sorted(known))}")
+    return known[name]

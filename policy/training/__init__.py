@@ -1,0 +1,1 @@
+"""How the weights are found: objective, augmentation, averages, exact resume."""
