@@ -19,6 +19,7 @@ PEERS = ("naive", "lerobot")
 MAX_P99_MS = 1.0
 MAX_P999_MS = 3.0
 MAX_AGE_P99_MS = 150.0
+DECILES = range(5, 100, 10)  # %, the middle of each tenth
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class Ages:
     """Exposure to the first command that used the frame, and the parts of this time."""
 
     whole: Spread
+    deciles_ms: tuple[float, ...]  # of the whole, 5 % to 95 %: what a lockstep run may draw from
     parts: Mapping[str, Spread]
     never_followed: int  # plans that came too late, or after the end
 
@@ -92,11 +94,17 @@ class Ages:
     def of_outcomes(cls, outcomes: Sequence[Outcome]) -> "Ages":
         plans = [outcome.plans for outcome in outcomes]
 
-        def spread(part: str | None) -> Spread:
-            return Spread.of_ns(np.concatenate([each.age_ns(part) for each in plans]))
+        def ages_ns(part: str | None) -> np.ndarray:
+            return np.concatenate([each.age_ns(part) for each in plans])
 
-        never_followed = sum(int((~each.followed_P).sum()) for each in plans)
-        return cls(spread(None), {part: spread(part) for part in AGE_PARTS}, never_followed)
+        whole_ns = ages_ns(None)
+        deciles_ms = np.percentile(whole_ns / NS_PER_MS, DECILES) if whole_ns.size else np.empty(0)
+        return cls(
+            whole=Spread.of_ns(whole_ns),
+            deciles_ms=tuple(deciles_ms.round().tolist()),
+            parts={part: Spread.of_ns(ages_ns(part)) for part in AGE_PARTS},
+            never_followed=sum(int((~each.followed_P).sum()) for each in plans),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +123,7 @@ class Phase:
                 for name, each in self.lateness.items()
             },
             "age_ms": asdict(self.ages.whole),
+            "age_deciles_ms": self.ages.deciles_ms,
             "age_parts_ms": {part: asdict(spread) for part, spread in self.ages.parts.items()},
             "plans_never_followed": self.ages.never_followed,
         }

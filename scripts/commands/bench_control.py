@@ -77,6 +77,7 @@ class BenchControl:
         for name, phase in phases.items():
             print(phase.real_time)
             Console().print(_lateness_table(name, phase), _age_table(name, phase))
+            print("deciles of the whole:", *(f"{ms:g}" for ms in phase.ages.deciles_ms))
         print(f"lerobot is paced by {paced_by}.")
         print("\n".join(verdict.line() for verdict in budgets))
         print(facts)

@@ -32,7 +32,7 @@ class BenchDelay:
     joinings: tuple[Joining, ...] = ("overwrite", "ensemble", "guided", "trained", "bidirectional")
     """Ways of joining; "trained" is left out for a checkpoint that was not trained for it."""
     drawn_ms: tuple[float, ...] = ()
-    """Also add a delay that is drawn from these for each plan, such as deciles measured in ms."""
+    """Also add a delay drawn from these for each plan, such as the deciles of `bench control`."""
     episodes: int = 100
     """Episodes of each way and delay."""
     seed: int = 100_000

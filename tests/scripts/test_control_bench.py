@@ -32,7 +32,7 @@ def lateness(*ms: float) -> Lateness:
 
 def phase(ours: Lateness, *, naive: Lateness, lerobot: Lateness, age_ms: float = 80) -> Phase:
     whole = Spread.of_ns(np.array([age_ms * MS]))
-    return Phase("", {OURS: ours, "naive": naive, "lerobot": lerobot}, Ages(whole, {}, 0))
+    return Phase("", {OURS: ours, "naive": naive, "lerobot": lerobot}, Ages(whole, (), {}, 0))
 
 
 def kept(of: Phase) -> dict[str, bool]:
