@@ -119,11 +119,11 @@ class Child:
 
     def heard(self) -> wire.Note | None:
         """The child's next note, if any; SessionError when it says that it failed, or has died."""
-        dead = self.process.poll() is not None
         note = wire.receive(self.line)
         if note is None:
-            if dead and not self.line.poll(LAST_NOTE_MS):
-                raise SessionError(self._obituary())
+            code = exit_code(self.process)
+            if code is not None and not self.line.poll(LAST_NOTE_MS):
+                raise SessionError(self._obituary(code))
             return None
         if not isinstance(note, wire.Note):
             raise SessionError(f"Process {self.name!r} sent {type(note).__name__}, not a note.")
@@ -131,10 +131,10 @@ class Child:
             raise SessionError(str(note.values["sentence"]))
         return note
 
-    def _obituary(self) -> str:
+    def _obituary(self, code: int) -> str:
         lines = self._log_path.read_text(errors="replace").strip().splitlines()
         last_words = f" Its last words: {lines[-1][:300]}" if lines else ""
-        return f"Process {self.name!r} {_manner(self.process.returncode)}.{last_words}"
+        return f"Process {self.name!r} {_manner(code)}.{last_words}"
 
     def ask_to_end(self) -> None:
         assert self.process.stdin is not None
@@ -151,6 +151,22 @@ class Child:
             self.process.kill()
             self.process.wait()
         self.line.close()
+
+
+def exit_code(process: subprocess.Popen) -> int | None:
+    """Of a process that has ended, negative for a signal; None while it lives.
+
+    It has ended when its main thread has. The kernel tells a parent only after the last thread, and
+    on busy cores one of least priority (Mesa has such) can take seconds to die of SIGKILL.
+    """
+    if (code := process.poll()) is not None:
+        return code
+    try:
+        stat = Path(f"/proc/{process.pid}/stat").read_text()
+    except OSError:
+        return process.poll()
+    state, *_, wait_status = stat.rpartition(")")[2].split()
+    return os.waitstatus_to_exitcode(int(wait_status)) if state == "Z" else None
 
 
 def is_suspended(process_id: int) -> bool:
