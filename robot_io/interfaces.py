@@ -30,7 +30,12 @@ class Arm(Protocol):
         ...
 
     def stop(self) -> None:
-        """Asks the arm for its own controlled stop."""
+        """Asks the arm for its own controlled stop. May be asked again."""
+        ...
+
+    @property
+    def stopped_by(self) -> str | None:
+        """Why it takes no more commands until it is entered again; None while it takes them."""
         ...
 
 

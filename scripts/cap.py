@@ -7,10 +7,12 @@ import numpy as np
 
 from robot_io.clock import NS_PER_MS, NS_PER_S
 from robot_io.control.buffer import CommandBuffer
+from robot_io.control.foresight import Foresight
 from robot_io.control.lockstep import Lockstep, Planner, drawn_delay
 from robot_io.control.loop import CommandSource, ControlLoop, Tick
 from robot_io.control.observer import Observer
 from robot_io.gate.gate import CommandGate
+from robot_io.gate.interface import Gate
 from robot_io.interfaces import ChunkSource
 from robot_io.rows import ToolRows
 from robot_io.types import ArmState, Command, Observation
@@ -80,6 +82,10 @@ class _Notes(Observer):
             for seen in self._seen
             if seen.observed_ns in self._intended
         ]
+
+
+def _nobody(tick: Tick) -> None:
+    pass
 
 
 class CapStage:
@@ -152,10 +158,12 @@ class CapStage:
         *,
         film: bool = False,
         added_ms: Sequence[float] = (0.0,),
+        watch: Callable[[Tick], None] = _nobody,
     ) -> Episode:
         """The policy plays; with `film` the episode keeps a scene every 100 ms.
 
-        Each plan takes one of the robot's delays and one of `added_ms` longer, both drawn.
+        Each plan takes one of the robot's delays and one of `added_ms` longer, both drawn. `watch`
+        is shown every tick.
         """
         self._cap.reset(seed)
         source.reset(seed)
@@ -163,13 +171,14 @@ class CapStage:
         buffer = CommandBuffer(self._rows, max_age_ns=robot.max_age_ns, seam_ns=robot.seam_ns)
         scenes: list[Scene] = []
 
-        def keep_scene(tick: Tick, state: ArmState) -> None:
+        def look(tick: Tick, state: ArmState) -> None:
+            watch(tick)
             if film and tick.stamp_ns % SCENE_EVERY_NS == 0:
                 scenes.append(self._scene(tick, buffer))
 
         observer = Observer(self._rows, step_ns=STEP_NS, **_by_kind(history))
         planner = self._planner(source, buffer, added_ms=added_ms)
-        self._run(buffer, observer, planner=planner, on_tick=keep_scene)
+        self._run(buffer, observer, planner=planner, on_tick=look)
         return Episode(self._result(seed), scenes)
 
     def _run(
@@ -180,14 +189,20 @@ class CapStage:
         planner: Planner | None,
         on_tick: Callable[[Tick, ArmState], None],
     ) -> None:
-        gate, limits = CommandGate(self._robot.gate, self._body), self._robot.loop
+        gate, foresight = self._make_gate()
         Lockstep(
             world=self._cap,
-            loop=ControlLoop(source, gate, self._rows, limits),
+            loop=ControlLoop(source, gate, self._rows, self._robot.loop),
             observer=observer,
             period_ns=self._robot.period_ns,
             planner=planner,
+            foresight=foresight,
         ).run(_LIMIT_NS, self._is_over, on_tick)
+
+    def _make_gate(self) -> tuple[Gate, Foresight | None]:
+        """Of one episode, with what looks ahead for it."""
+        gate = CommandGate(self._robot.gate, self._body)
+        return gate, Foresight(self._robot.gate, self._body, gate)
 
     def _planner(
         self, source: ChunkSource, buffer: CommandBuffer, *, added_ms: Sequence[float] = (0.0,)

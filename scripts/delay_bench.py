@@ -1,27 +1,26 @@
 """Success against inference delay, for each way of joining chunks: the runs and the arithmetic.
 
 A condition is a way of joining and what is added to each plan's time: whole rows, or a time drawn
-from measured ones. Every condition plays the same seeds. Each episode is written down when it is
-over, so that a run which was cut goes on where it ended.
+from measured ones.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.table import Table
 
 from policy.config import Joining
-from robot_io.errors import FeelforwardError
 from robot_io.files import replacing
 from robot_io.machine import machine
+from scripts.episode_log import EpisodeLog, PlayCondition, Played
 from scripts.report import SUCCESS, EpisodeResult
 from scripts.seams import SeamMeter
 from scripts.stats import wilson_interval
-from scripts.workers import play_seeds
 
 CAP, PUSH_T = "TightenCap", "gym_pusht/PushT-v0"
 ROW_MS = 100.0
@@ -38,14 +37,6 @@ class Condition:
     def delay(self) -> str:
         """For tables: rows, or "drawn"."""
         return f"{self.delay_ms[0] / ROW_MS:g}" if len(self.delay_ms) == 1 else "drawn"
-
-
-@dataclass(frozen=True, slots=True)
-class Played:
-    """One episode of one condition."""
-
-    condition: Condition
-    result: EpisodeResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,54 +74,24 @@ def play(
     task: str,
     log: Path,
     workers: int,
-) -> Iterator[Played]:
+) -> Iterator[Played[Condition]]:
     """Every episode of every condition: those in `log` first, then the rest as they are played."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    _drop_cut_line(log)
-    done = read_log(log, task=task, checkpoint=checkpoint.name)
-    wanted = [(condition, seed) for condition in conditions for seed in seeds]
-    for key in wanted:
-        if key in done:
-            yield done[key]
-    open_jobs = [key for key in wanted if key not in done]
-    make = partial(_make_player, task, str(checkpoint), tuple(open_jobs))
-    with log.open("a", encoding="utf-8") as file:
-        for played in play_seeds(make, range(len(open_jobs)), workers=workers):
-            entry = {"task": task, "checkpoint": checkpoint.name, **asdict(played)}
-            file.write(json.dumps(entry) + "\n")
-            file.flush()
-            yield played
+    make = partial(_make_player, task, str(checkpoint))
+    yield from log_at(log, task=task, checkpoint=checkpoint.name).play(
+        make, conditions, seeds, workers=workers
+    )
 
 
-def read_log(log: Path, *, task: str, checkpoint: str) -> dict[tuple[Condition, int], Played]:
-    """What is there already; FeelforwardError where a line cannot be understood."""
-    done = {}
-    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-    for number, line in enumerate(lines, 1):
-        try:
-            entry = json.loads(line)
-            joining, delay_ms = entry["condition"]["joining"], entry["condition"]["delay_ms"]
-            played = Played(Condition(joining, tuple(delay_ms)), EpisodeResult(**entry["result"]))
-            same = (entry["task"], entry["checkpoint"]) == (task, checkpoint)
-        except (ValueError, KeyError, TypeError) as error:
-            raise FeelforwardError(f"{log}, line {number}: {error!r}. Use a new --out.") from None
-        if not same:
-            raise FeelforwardError(
-                f"{log} is of {entry['task']} with {entry['checkpoint']}, not of {task} with "
-                f"{checkpoint}. Use a new --out."
-            )
-        done[played.condition, played.result.seed] = played
-    return done
+def log_at(path: Path, *, task: str, checkpoint: str) -> EpisodeLog[Condition]:
+    """Where the episodes of a run are written down."""
+    return EpisodeLog(path, run={"task": task, "checkpoint": checkpoint}, condition=_condition)
 
 
-def _drop_cut_line(log: Path) -> None:
-    """A run that was killed while it wrote leaves half a line: that episode is played again."""
-    if log.exists() and not (text := log.read_text(encoding="utf-8")).endswith("\n"):
-        with replacing(log) as temporary:
-            temporary.write_text(text[: text.rfind("\n") + 1], encoding="utf-8")
+def _condition(plain: Mapping[str, Any]) -> Condition:
+    return Condition(plain["joining"], tuple(plain["delay_ms"]))
 
 
-def cells(episodes: Sequence[Played]) -> list[Cell]:
+def cells(episodes: Sequence[Played[Condition]]) -> list[Cell]:
     """One per condition, in the order of their first episodes."""
     by_condition: dict[Condition, list[EpisodeResult]] = {}
     for each in episodes:
@@ -185,16 +146,8 @@ def save(path: Path, cells: Sequence[Cell]) -> None:
 # ---- in the worker processes
 
 
-def _make_player(
-    task: str, checkpoint: str, jobs: tuple[tuple[Condition, int], ...]
-) -> Callable[[int], Played]:
-    player = (_CapPlayer if task == CAP else _PushTPlayer)(checkpoint)
-
-    def play_job(index: int) -> Played:
-        condition, seed = jobs[index]
-        return Played(condition, player.play(condition, seed))
-
-    return play_job
+def _make_player(task: str, checkpoint: str) -> PlayCondition[Condition]:
+    return (_CapPlayer if task == CAP else _PushTPlayer)(checkpoint).play
 
 
 class _Policies:

@@ -57,12 +57,12 @@ def evaluate(
     filmed = tuple(seeds[:MAX_FILMED]) if film else ()
     arm = load_robot(robot)
     if joining is None:
-        joining = arm.buffer.joining if task == CAP else "overwrite"
+        joining = usual_joining(task, arm)
     if mode == "realtime":
         playing = _in_real_time(task, folder, config, arm, seeds, joining, record)
     else:
         make_policy = partial(load_policy, str(folder), joining)
-        maker = _lockstep_maker(task, make_policy, config, arm, touch, filmed)
+        maker = lockstep_maker(task, make_policy, config, arm, touch, filmed)
         playing = play_seeds(maker, seeds, workers=min(workers, len(seeds)))
     episodes = watch(playing, total=len(seeds), filmed=filmed)
     outcomes = [episode.outcome for episode in episodes if episode.outcome is not None]
@@ -100,7 +100,11 @@ def _in_real_time(
         yield from stage.play_each(seeds)
 
 
-def _lockstep_maker(
+def usual_joining(task: str, robot: RobotConfig) -> Joining:
+    return robot.buffer.joining if task == CAP else "overwrite"
+
+
+def lockstep_maker(
     task: str,
     make_policy: MakePolicy,
     config: PolicyConfig,

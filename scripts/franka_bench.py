@@ -25,6 +25,7 @@ from robot_io.types import ActionChunk, MonoNs
 from scripts.checkpoints import REPOSITORY
 from scripts.control_bench import Spread
 from scripts.robot import RobotConfig
+from scripts.robot_parts import franka_given
 from sim.franka_process import FrankaProcess
 
 FR3 = REPOSITORY / "configs" / "robots" / "fr3.toml"
@@ -78,23 +79,6 @@ class Figures:
         return asdict(self)
 
 
-def franka_given(robot: RobotConfig) -> dict[str, Any]:
-    """What `robot_io.devices.franka:make_arm` needs: the arm with the gate's spring and grip."""
-    if robot.franka is None:
-        raise FeelforwardError(
-            "The robot's config has no table [franka]. Take one that has: configs/robots/fr3.toml."
-        )
-    return {
-        "settings": robot.franka.model_dump(mode="json"),
-        "stiffness_n_per_m": robot.gate.stiffness_n_per_m,
-        "leash_m": robot.gate.leash_m,
-        "stiffness_nm_per_rad": robot.gate.stiffness_nm_per_rad,
-        "leash_rad": robot.gate.leash_rad,
-        "grip_force_n": robot.gate.max_grip_force_n,
-        "max_target_age_s": robot.arm.max_target_age_s,
-    }
-
-
 def franka_on(bench: FrankaProcess, robot: RobotConfig) -> FrankaArm:
     """The same arm, but on a bench, whose computer needs no real-time kernel."""
     given = franka_given(robot)
@@ -126,6 +110,7 @@ def _run(robot: RobotConfig, arm: FrankaArm, bench: FrankaProcess, seconds: floa
             log.read_ns.append(clock.now_ns())
             tick = controller.tick(next_ns, state)
             arm.command(tick.verdict.row_D)
+            controller.look_ahead(next_ns)
         except FeelforwardError as error:
             log.lost = str(error)
             return log

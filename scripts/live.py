@@ -1,4 +1,8 @@
-"""`TightenCap` in real time: the processes of a robot around a simulated arm."""
+"""A robot in real time: the processes around its arm, episode by episode.
+
+Behind the simulated arm stands the world of `TightenCap`, which says when an episode is over. A
+real arm has none: an episode lasts so long, ends in a stop, and begins by a person's word.
+"""
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,7 +13,6 @@ from typing import Self
 import numpy as np
 
 from policy.config import Joining
-from robot_io.errors import FeelforwardError
 from robot_io.gate.reasons import Reason
 from robot_io.session.processes import Factory
 from robot_io.session.session import Session
@@ -21,9 +24,9 @@ from scripts.episode import Episode, Scene
 from scripts.operator_keys import Operator, terminal_fd
 from scripts.report import EpisodeResult
 from scripts.robot import RobotConfig
+from scripts.robot_parts import arm_of, camera_of
 from sim.tighten_cap import TIME_LIMIT_S
 
-_SNAPSHOTS = "{session}/world.ring"
 OPERATOR_STOP = f"stopped ({Reason.OPERATOR})"
 WITH_HELP = ", with help"
 
@@ -40,14 +43,9 @@ def session_around(
     policy: Factory, robot: RobotConfig, *, history: Mapping[str, int]
 ) -> SessionSpec:
     """The same around any policy that sees these streams, so many steps of each."""
-    if robot.franka is not None or robot.ur is not None:
-        raise FeelforwardError(
-            "The robot is a real arm, and no config says yet which cameras it has: here only"
-            " simulated arms are driven. Try the arm alone: docs/hardware."
-        )
-    images = {name: steps for name, steps in history.items() if name in cap.IMAGES}
+    images = {name: steps for name, steps in history.items() if name not in cap.VECTORS}
     return SessionSpec(
-        arm=Factory("robot_io.session.remote_arm:RemoteArm", {"directory": "{session}"}),
+        arm=arm_of(robot),
         policy=policy,
         control=robot.control_spec(),
         step_ns=cap.STEP_NS,
@@ -55,14 +53,9 @@ def session_around(
         images=images,
         streams=robot.stream_limits(images),
         max_target_age_s=robot.arm.max_target_age_s,
-        cameras={name: _camera(name, robot) for name in images},
-        world=Factory("sim.realtime:make_world"),
+        cameras={name: camera_of(robot, name) for name in images},
+        world=Factory("sim.realtime:make_world") if robot.is_simulated else None,
     )
-
-
-def _camera(name: str, robot: RobotConfig) -> Factory:
-    timing = robot.sensors[name].timing()
-    return Factory("scripts.sensors:make_camera", {"name": name, "snapshots": _SNAPSHOTS, **timing})
 
 
 def tell_operator(line: str) -> None:
@@ -76,8 +69,10 @@ class LiveStage:
     In a terminal the operator has keys: see `scripts.operator_keys`.
     """
 
-    def __init__(self, spec: SessionSpec) -> None:
+    def __init__(self, spec: SessionSpec, *, limit_s: float = TIME_LIMIT_S + 5) -> None:
+        """`limit_s`: how long an episode lasts, unless its world ends it before."""
         self._session = Session(spec, tell=tell_operator)
+        self._limit_s, self._has_world = limit_s, spec.world is not None
         self._operator: Operator | None = None
         self._stack = ExitStack()
 
@@ -99,8 +94,13 @@ class LiveStage:
         return self._session.real_time
 
     def play_each(self, seeds: Iterable[int]) -> Iterator[Episode]:
-        """One episode after the other; none after one that a person has stopped."""
+        """One episode after the other; none after one that a person has stopped.
+
+        At a terminal, an arm without a world moves when a person has looked at it and says so.
+        """
         for seed in seeds:
+            if self._operator is not None and not self._has_world:
+                self._operator.await_word()
             episode = self.play(seed)
             yield episode
             if episode.result.reason.startswith(OPERATOR_STOP):
@@ -117,7 +117,12 @@ class LiveStage:
             if self._operator is not None:
                 self._operator.look(view)
 
-        outcome = self._session.run_episode(seed=seed, limit_s=TIME_LIMIT_S + 5, watch=look)
+        outcome = self._session.run_episode(
+            seed=seed,
+            limit_s=self._limit_s,
+            watch=look,
+            released=self._operator is not None,
+        )
         said = outcome.result
         reason = str(said.get("reason", "time_out"))
         if TELEOP in outcome.record.source_N:

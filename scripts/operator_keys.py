@@ -23,13 +23,14 @@ from typing import Protocol, Self
 
 from robot_io import wire
 from robot_io.clock import Clock, MonotonicClock
+from robot_io.errors import FeelforwardError
 from robot_io.gate.reasons import Reason
 from robot_io.session.supervision import Tell
 from robot_io.session.view import View
 from robot_io.types import ActionChunk, Command
 from scripts.jog import Jog
 
-STOP, TAKE_OVER, HAND_BACK = b" ", b"t", b"h"
+STOP, TAKE_OVER, HAND_BACK, BEGIN = b" ", b"t", b"h", b"\n"
 MOTION_OF = {  # as from a chair before the robot's base, looking along x
     b"\x1b[A": "x+",
     b"\x1b[B": "x-",
@@ -44,13 +45,14 @@ MOTION_OF = {  # as from a chair before the robot's base, looking along x
     b"o": "hand+",
     b"c": "hand-",
 }
-KEYS = (STOP, TAKE_OVER, HAND_BACK, *MOTION_OF)
+KEYS = (STOP, TAKE_OVER, HAND_BACK, BEGIN, *MOTION_OF)
 _TOKEN = re.compile(rb"\x1b[\[O][0-9;?]{0,8}[A-Za-z~]|.", re.DOTALL)  # no sequence hides a space
 _UNFINISHED = re.compile(rb"\x1b([\[O][0-9;?]{0,8})?\Z")
 HELP = (
     "Keys: space software stop, t take over, h hand back; having taken over: arrows x and y,"
     " r f or page up/down z, q e turn, o c hand. Ctrl-C ends the run."
 )
+WORD = "Look at the arm and all around it. Enter: it moves. Ctrl-C: it does not."
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -78,6 +80,7 @@ class Operator:
         self._clock = clock if clock is not None else MonotonicClock()
         self._jog = Jog()
         self._motions: SimpleQueue[tuple[str, int]] = SimpleQueue()
+        self._word = threading.Event()  # that an episode may begin
         self._has_arm = False  # by what the control process says
         self._wants_arm = False  # by the last key; else another device has taken over
         self._stack = ExitStack()
@@ -92,6 +95,14 @@ class Operator:
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
+
+    def await_word(self) -> None:
+        """Returns when the operator, who was told to look at the arm, lets the episode begin."""
+        self._tell(WORD)
+        self._word.clear()
+        while not self._word.wait(0.1):
+            if not self._keys.alive:
+                raise FeelforwardError("The terminal has gone away: nobody lets the arm move.")
 
     def begin(self) -> None:
         """A new episode: the arm is the policy's."""
@@ -127,6 +138,8 @@ class Operator:
         """In the thread of the keys."""
         if key == STOP:
             self._robot.stop(Reason.OPERATOR)
+        elif key == BEGIN:
+            self._word.set()
         elif key == TAKE_OVER:
             self._wants_arm = True
             self._robot.take_over()

@@ -1,4 +1,4 @@
-"""`TightenCap` in real time with a policy on another machine. No torch is needed on this one."""
+"""A policy on another machine, and `TightenCap` in real time with it. No torch is needed here."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -32,12 +32,29 @@ def run_with_server(
     record: Path | None = None,
 ) -> tuple[Report, list[Episode]]:
     """Plays each seed with the policy that is served at `endpoint`."""
+    need_rendering()
+    filmed = tuple(seeds[:MAX_FILMED]) if film else ()
+    policy, offer = remote_policy(endpoint, keys=keys, joining=joining)
+    playing = _play(policy, offer, load_robot(robot), task=task, seeds=seeds, record=record)
+    episodes = watch(playing, total=len(seeds), filmed=filmed)
+    report = Report(
+        checkpoint=endpoint,
+        task=task,
+        mode="realtime",
+        results=[episode.result for episode in episodes],
+        timing=timing_of([e.outcome for e in episodes if e.outcome is not None]),
+    )
+    return report, episodes
+
+
+def remote_policy(
+    endpoint: str, *, keys: Path | None, joining: Joining | None
+) -> tuple[Factory, Welcome]:
+    """What makes the policy that is served there, and what it offers. Prints how far away it is."""
     if joining is not None:
         raise FeelforwardError(
             f"--joining {joining} is the server's to choose: feelforward serve --joining {joining}."
         )
-    need_rendering()
-    filmed = tuple(seeds[:MAX_FILMED]) if film else ()
     policy = Factory(
         "robot_io.remote.policy:RemotePolicy",
         {"endpoint": endpoint, "keys": None if keys is None else str(keys.resolve())},
@@ -49,16 +66,7 @@ def run_with_server(
         f"clock is {clocks.offset_ns / NS_PER_MS:.3f} ms ahead of ours, give or take "
         f"{clocks.uncertainty_ns / NS_PER_MS:.3f} ms."
     )
-    playing = _play(policy, offer, load_robot(robot), task=task, seeds=seeds, record=record)
-    episodes = watch(playing, total=len(seeds), filmed=filmed)
-    report = Report(
-        checkpoint=endpoint,
-        task=task,
-        mode="realtime",
-        results=[episode.result for episode in episodes],
-        timing=timing_of([e.outcome for e in episodes if e.outcome is not None]),
-    )
-    return report, episodes
+    return policy, offer
 
 
 def _play(

@@ -1,6 +1,6 @@
 """The config of a robot: limits of its gate, how plans join, what its sensors deliver."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,8 +11,10 @@ from policy.config import Joining
 from robot_io.clock import NS_PER_MS, NS_PER_S
 from robot_io.control.loop import LoopLimits
 from robot_io.control.spec import ControlSpec
+from robot_io.devices.camera_settings import AnyCamera
 from robot_io.devices.franka_settings import FrankaSettings
 from robot_io.devices.ur_settings import URSettings
+from robot_io.errors import FeelforwardError
 from robot_io.gate.limits import GateLimits
 from robot_io.geometry.config import BodyConfig
 from robot_io.session.spec import StreamLimits
@@ -92,7 +94,8 @@ class RobotConfig(StrictModel):
     body: BodyConfig | Literal["none"]  # of the whole arm; none: the gate looks at the tool alone
     arm: ArmConfig
     chunks: ChunksConfig
-    sensors: dict[str, SensorConfig]
+    sensors: dict[str, SensorConfig]  # of the simulated robot
+    cameras: dict[str, AnyCamera] = Field(default_factory=dict)  # of a real one
     franka: FrankaSettings | None = None  # the arm, where it is a Franka
     ur: URSettings | None = None  # or where it is a UR
 
@@ -104,6 +107,10 @@ class RobotConfig(StrictModel):
             if not np.max(np.abs(value)) <= largest:
                 raise ValueError(f"{name} = {value}, allowed up to {largest}: is the unit right?")
         return gate
+
+    @property
+    def is_simulated(self) -> bool:
+        return self.franka is None and self.ur is None
 
     @property
     def period_ns(self) -> int:
@@ -124,9 +131,18 @@ class RobotConfig(StrictModel):
             period_ns=self.period_ns,
         )
 
-    def stream_limits(self, sensors: Iterable[str]) -> dict[str, StreamLimits]:
-        """Of the plans and of these sensors."""
-        each = {CHUNKS: self.chunks, **{name: self.sensors[name] for name in sensors}}
+    def stream_limits(self, sensors: Collection[str]) -> dict[str, StreamLimits]:
+        """Of the plans and of these sensors; FeelforwardError for one that the robot lacks."""
+        own = self.sensors if self.is_simulated else self.cameras
+        missing = [name for name in sensors if name not in own]
+        if missing:
+            table = "sensors" if self.is_simulated else "cameras"
+            raise FeelforwardError(
+                f"The policy sees {', '.join(missing)}, which the robot does not have: add"
+                f" {', '.join(f'[{table}.{name}]' for name in missing)} to its config"
+                " (docs/hardware/cameras.md)."
+            )
+        each = {CHUNKS: self.chunks, **{name: own[name] for name in sensors}}
         return {
             name: StreamLimits(rate_hz=stream.rate_hz, max_age_s=stream.max_age_ms / 1000)
             for name, stream in each.items()

@@ -41,6 +41,8 @@ DEFAULT_TIMING: Mapping[str, SensorTiming] = {
 class LockstepArm:
     """The simulated arm; its state is that of the world's own time."""
 
+    stopped_by: str | None = None  # its stop is over with the next command
+
     def __init__(self, world: CapWorld) -> None:
         self._world = world
 

@@ -11,11 +11,12 @@ import numpy as np
 from robot_io import wire
 from robot_io.clock import NS_PER_MS
 from robot_io.control.buffer import CommandBuffer
+from robot_io.control.foresight import Foresight
 from robot_io.control.loop import ControlLoop, Tick
 from robot_io.control.spec import ControlSpec
 from robot_io.gate.body import Body
 from robot_io.gate.gate import CommandGate
-from robot_io.gate.look_ahead import Foreseen, LookAhead
+from robot_io.gate.look_ahead import Foreseen
 from robot_io.rows import ToolRows
 from robot_io.types import POLICY, TELEOP, ActionChunk, ArmState
 
@@ -47,10 +48,7 @@ class Controller:
         self._in_charge, self._since_ns = POLICY, begin_ns  # who has the arm, since when
         self._buffer = CommandBuffer(rows, max_age_ns=control.max_age_ns, seam_ns=control.seam_ns)
         self._gate = CommandGate(control.gate, body)
-        self._look_ahead = None
-        if body is not None and control.gate.geometry != "unchecked":
-            self._look_ahead = LookAhead(control.gate, body)
-        self._unseen: ActionChunk | None = None  # the newest plan, not yet looked at as a whole
+        self._foresight = Foresight(control.gate, body, self._gate)
         self._joint_rad_J = np.empty(0)
         self._loop = ControlLoop(self._buffer, self._gate, rows, control.loop)
 
@@ -90,7 +88,7 @@ class Controller:
         now_ns = chunk.observed_ns if 0 < ahead_ns <= MAX_LATE_NS else due_ns
         refusal = self._buffer.splice(chunk, now_ns).refusal
         if refusal is None:
-            self._unseen = chunk
+            self._foresight.took(chunk)
         return refusal or Uptake.ACCEPTED
 
     def tick(self, due_ns: int, state: ArmState) -> Tick:
@@ -99,17 +97,5 @@ class Controller:
         return self._loop.tick(due_ns, state)
 
     def look_ahead(self, due_ns: int) -> Foreseen | None:
-        """Judges a new plan as a whole, after the tick at `due_ns`; it counts from the next one on.
-
-        It takes some milliseconds, which the time between two ticks has. Returns what would come.
-        """
-        chunk, self._unseen = self._unseen, None
-        if chunk is None or self._look_ahead is None or self._gate.stopped:
-            return None
-        if not (self._joint_rad_J.size and np.isfinite(self._joint_rad_J).all()):
-            return None  # the gate says so in every tick
-        past = max(0, (due_ns - chunk.start_ns) // chunk.step_ns)
-        foreseen = self._look_ahead.first_violation(chunk.row_HD[past:], self._joint_rad_J)
-        if foreseen is not None:
-            self._gate.foresee(chunk.chunk_id, foreseen)
-        return foreseen
+        """What a new plan as a whole would break; to be asked after the tick at `due_ns`."""
+        return self._foresight.look(due_ns, self._joint_rad_J)

@@ -17,6 +17,7 @@ import numpy as np
 
 from robot_io.control.buffer import CommandBuffer, SpliceReport
 from robot_io.control.delay import DelayEstimate
+from robot_io.control.foresight import Foresight
 from robot_io.control.loop import ControlLoop, Rung, Tick
 from robot_io.control.observer import Observer
 from robot_io.interfaces import ChunkSource, SteppedWorld
@@ -62,18 +63,24 @@ class Planner:
     _delay: DelayEstimate = field(default_factory=DelayEstimate)
     _chunks: int = 0
 
-    def run(self, observer: Observer, now_ns: int) -> None:
-        """Splices what has arrived by now and begins to plan when there is something to see."""
+    def run(self, observer: Observer, now_ns: int) -> ActionChunk | None:
+        """Splices what has arrived by now and begins to plan when there is something to see.
+
+        Returns the newest plan that was taken.
+        """
+        taken = None
         while self._in_flight is not None or self._begin(observer, now_ns):
             assert self._in_flight is not None
             arrives_ns, chunk = self._in_flight
             if arrives_ns > now_ns:
-                return
+                break
             report = self.buffer.splice(chunk, now_ns)
             self.reports.append(report)
             if report.accepted:
                 self._delay.add(report.delay_ns)
+                taken = chunk
             self._in_flight = None
+        return taken
 
     def _begin(self, observer: Observer, now_ns: int) -> bool:
         observation = observer.observe() if self.buffer.wants_plan(now_ns) else None
@@ -100,8 +107,9 @@ def _nothing(tick: Tick, state: ArmState) -> None:
 class Lockstep:
     """World, control loop, observer and (where the loop follows a buffer) planner, tick by tick.
 
-    `read_vectors` gives further vector streams of the world, at every tick. World, planner source
-    and observer are reset by the caller; virtual time starts at 0.
+    `read_vectors` gives further vector streams of the world, at every tick; `foresight` judges each
+    plan as a whole. World, planner source and observer are reset by the caller; virtual time starts
+    at 0.
     """
 
     def __init__(
@@ -112,6 +120,7 @@ class Lockstep:
         observer: Observer,
         period_ns: int,
         planner: Planner | None = None,
+        foresight: Foresight | None = None,
         read_vectors: Callable[[], Iterable[VectorSample]] | None = None,
     ) -> None:
         self._world = world
@@ -119,6 +128,7 @@ class Lockstep:
         self._observer = observer
         self._period_ns = period_ns
         self._planner = planner
+        self._foresight = foresight
         self._read_vectors = read_vectors if read_vectors is not None else _no_vectors
 
     def run(
@@ -142,11 +152,13 @@ class Lockstep:
     def _tick(self, now_ns: MonoNs, on_tick: Callable[[Tick, ArmState], None]) -> Tick:
         state = self._world.arm.read()
         self._sense(state)
-        if self._planner is not None:
-            self._planner.run(self._observer, now_ns)
+        plan = self._planner.run(self._observer, now_ns) if self._planner is not None else None
         tick = self._loop.tick(now_ns, state)
         self._world.arm.command(tick.verdict.row_D)
         self._observer.add_sent(now_ns, tick.verdict.row_D)
+        if plan is not None and self._foresight is not None:
+            self._foresight.took(plan)
+            self._foresight.look(now_ns, state.joint_rad_J)
         on_tick(tick, state)
         return tick
 

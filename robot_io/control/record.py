@@ -75,6 +75,7 @@ class EpisodeRecord:
     garbage: str = "{}"  # what came and was no message: why -> how often, as JSON
     wrench_N6: np.ndarray | None = None  # what the arm felt; (N, 0) where it does not measure
     made_by: str = "{}"  # machine and versions, as JSON: see `robot_io.machine`
+    arm_stopped_by: str = ""  # why the arm took no more commands in the end; empty: it took them
 
     @property
     def observation_age_ns_N(self) -> np.ndarray:  # noqa: N802
@@ -158,6 +159,7 @@ class EpisodeLog:
         self._taken: list[Taken] = []
         self._garbage: Counter[str] = Counter()
         self._ticks: list[tuple[Tick, ArmState, int]] = []
+        self.arm_stopped_by: str | None = None
 
     def take(self, message: wire.Message, outcome: str) -> None:
         """A message from the inbox, taken before the tick that is added next."""
@@ -176,7 +178,8 @@ class EpisodeLog:
         ticks = [tick for tick, _, _ in self._ticks]
         states = [state for _, state, _ in self._ticks]
         origins = [tick.command.provenance for tick in ticks]
-        messages = [wire.encode(taken.message) for taken in self._taken]
+        taken = [each for each in self._taken if each.tick < len(ticks)]  # or the arm failed first
+        messages = [wire.encode(each.message) for each in taken]
         return EpisodeRecord(
             control="" if self._control is None else json.dumps(self._control.plain()),
             begin_ns=self._begin_ns,
@@ -185,10 +188,10 @@ class EpisodeLog:
             measured_ND=_rows([state.row_D for state in states]),
             joint_rad_NJ=_rows([state.joint_rad_J for state in states]),
             wrench_N6=_rows([_felt(state) for state in states]),
-            message_tick_M=_whole(taken.tick for taken in self._taken),
+            message_tick_M=_whole(each.tick for each in taken),
             message_size_M=_whole(len(message) for message in messages),
             message_B=np.frombuffer(b"".join(messages), np.uint8),
-            message_outcome_M=_texts(taken.outcome for taken in self._taken),
+            message_outcome_M=_texts(each.outcome for each in taken),
             proposed_ND=_rows([usable_proposal(tick) for tick in ticks]),
             sent_ND=_rows([tick.verdict.row_D for tick in ticks]),
             verdict_N=_texts(tick.verdict.kind.value for tick in ticks),
@@ -202,6 +205,7 @@ class EpisodeLog:
             actual_delay_N=_whole(_or_none(each.actual_delay_rows) for each in origins),
             late_ns_N=_whole(late_ns for _, _, late_ns in self._ticks),
             garbage=json.dumps(self._garbage),
+            arm_stopped_by=self.arm_stopped_by or "",
         )
 
 

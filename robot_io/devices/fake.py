@@ -9,6 +9,7 @@ import numpy as np
 from robot_io.clock import NS_PER_S, Clock, MonotonicClock
 from robot_io.errors import FeelforwardError
 from robot_io.rows import ToolRows
+from robot_io.session.watchdog import REQUESTED
 from robot_io.types import ArmState, Frame, MonoNs, Observation
 
 HOME_ROW = (0.45, 0.0, 0.35, 0.0, 1.0, 0.0, 0.0, 0.04)  # x y z (m), wxyz, width (m): hand down
@@ -39,10 +40,11 @@ class FakeArm:
         self._open = self._frozen = False
         self.commands_N: list[np.ndarray] = []
         self.stops = 0
+        self.stopped_by: str | None = None
 
     def __enter__(self) -> Self:
         self._stamp_ns = self._clock.now_ns()
-        self._open = True
+        self._open, self.stopped_by = True, None
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -62,13 +64,15 @@ class FakeArm:
     def command(self, row_D: np.ndarray) -> None:
         self._require_open()
         self._move()
-        self._target_D = row_D.copy()
+        if self.stopped_by is None:
+            self._target_D = row_D.copy()
         self.commands_N.append(row_D.copy())
 
     def stop(self) -> None:
         """Holds where it is."""
         self._move()
         self._target_D = self._measured_D.copy()
+        self.stopped_by = REQUESTED
         self.stops += 1
 
     def _require_open(self) -> None:
@@ -140,6 +144,21 @@ class FakeCamera:
         exposed_ns = MonoNs(self._begin_ns + self._sequence * self._period_ns)
         image = np.full(self._shape, self._sequence % 256, np.uint8)
         return Frame(self.name, self._sequence, exposed_ns, now_ns, image)
+
+
+class StillPlanner:
+    """Plans to stay where the arm was told to be: for a person who takes it over, or to look on."""
+
+    def __init__(self, *, rows: int = 16, inference_s: float = 0.05) -> None:
+        self._rows, self._inference_s = rows, inference_s
+        self._clock = MonotonicClock()
+
+    def reset(self, seed: int) -> None: ...
+
+    def plan(self, observation: Observation) -> np.ndarray:
+        """Rows (H, 8)."""
+        self._clock.sleep_until(self._clock.now_ns() + round(self._inference_s * NS_PER_S))
+        return np.tile(observation.vectors["commanded"][-1], (self._rows, 1))
 
 
 class CirclePlanner:

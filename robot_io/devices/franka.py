@@ -39,12 +39,11 @@ from robot_io.devices.franka_service import home_hand, recover
 from robot_io.devices.franka_settings import FrankaSettings
 from robot_io.devices.try_arm import try_arm
 from robot_io.errors import FeelforwardError
-from robot_io.session.watchdog import NO_TARGET, TargetWatchdog
+from robot_io.session.watchdog import NO_TARGET, REQUESTED, TargetWatchdog
 from robot_io.types import ArmState
 
 TRIAL_TARGET_AGE_S = 0.2
-REQUESTED = "requested"  # why the arm stands still: somebody called `stop`
-HAND = "hand"  # the hand failed
+HAND = "hand"  # why the arm stands still: the hand failed
 WATCH_PERIOD_S = 0.005
 STOP_TIMEOUT_S = 2.5  # franky's stopping motion lasts at most 2 s
 RENEWAL_NS = 100 * NS_PER_MS

@@ -20,6 +20,7 @@ from robot_io.devices.ur_link import Fault, Link, LinkEndError, Measurement, Res
 from robot_io.devices.ur_settings import URSettings
 from robot_io.devices.ur_state import URError
 from robot_io.rows import ToolRows, quat_from_rotvec, rotvec_from_quat
+from robot_io.session.watchdog import REQUESTED
 from robot_io.types import ArmState, MonoNs
 
 CONNECT_TIMEOUT_S = 15.0
@@ -111,6 +112,10 @@ class URArm:
         """The controller brakes the arm, and it stands until it is entered again."""
         self._send(self._entered(), Rest())
         self._stopped = True
+
+    @property
+    def stopped_by(self) -> str | None:
+        return REQUESTED if self._stopped else None
 
     def _entered(self) -> Link:
         if self._link is None:

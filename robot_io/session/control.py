@@ -2,19 +2,25 @@
 
 Each tick: take what lies in the inbox, read the arm, decide, command, tell everybody (feedback is
 dropped rather than waited for). A late tick is skipped and counted, never replayed.
+
+A latched stop is the arm's own stop as well, as soon as the gate has braked it to rest; an arm that
+stops by itself latches ours.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 
+import numpy as np
 import zmq
 
 from robot_io import wire
-from robot_io.clock import NS_PER_S, MonotonicClock
+from robot_io.clock import NS_PER_MS, NS_PER_S, MonotonicClock
 from robot_io.control.buffer import SpliceRefusal
 from robot_io.control.controller import Controller, Uptake
 from robot_io.control.loop import Rung, Tick
 from robot_io.control.record import EpisodeLog, usable_proposal
 from robot_io.control.spec import ControlSpec
+from robot_io.errors import FeelforwardError
 from robot_io.gate.look_ahead import Foreseen
 from robot_io.interfaces import Arm
 from robot_io.session import realtime
@@ -25,6 +31,9 @@ from robot_io.session.timing import ChunkUse, UseStamps, columns
 from robot_io.types import POLICY, ActionChunk, Command
 
 WIND_DOWN_NS = 10 * NS_PER_S  # longer than any plan
+BRAKE_NS = 700 * NS_PER_MS  # from any speed a gate allows to rest
+END_NS = NS_PER_S  # to rest, and for the arm to say that it has stopped
+EPISODE_OVER = "episode_over"  # why an arm without a world to begin anew is stopped
 WATCHED_NS = NS_PER_S  # so long after its last word the session counts as watching
 MAX_WHY = 200  # characters of a reason
 AT_REST = (Rung.HOLD, Rung.STOPPED)
@@ -45,43 +54,61 @@ def run(spec: ChildSpec, line: Line) -> None:
                 continue
             if stopped and not note.values["release"]:
                 raise SessionError("The gate has stopped the arm. Look at it, then start again.")
+            if arm.stopped_by is not None:  # it is a person's word that begins an episode
+                arm.__exit__(None, None, None)
+                arm.__enter__()
             controller = Controller(control, int(note.values["begin_ns"]), body=body)
             log = EpisodeLog(control, int(note.values["begin_ns"]))
             episode = _Episode(controller, log, arm, inbox, feedback)
-            with realtime.no_garbage_collection():
-                _run_episode(episode, line, control.period_ns)
-            stopped = episode.stopped
             path = record_path(spec.directory)
-            episode.log.record().save(path)
+            try:
+                with realtime.no_garbage_collection():
+                    stop = spec.settings["stop_at_end"]
+                    _run_episode(episode, line, control.period_ns, stop=stop)
+            except FeelforwardError:  # of the arm: what led to it is worth most
+                with suppress(FeelforwardError):
+                    arm.stop()
+                log.record().save(path)
+                raise
+            stopped, log.arm_stopped_by = episode.stopped, arm.stopped_by
+            log.record().save(path)
             use = columns(UseStamps, episode.use.stamps)
             line.say("recorded", path=str(path), missed_ticks=episode.missed_ticks, **use)
 
 
-def _run_episode(episode: "_Episode", line: Line, period_ns: int) -> None:
+def _run_episode(episode: "_Episode", line: Line, period_ns: int, *, stop: bool) -> None:
+    """Until the session says that it is over; `stop` tells whether the arm is stopped then."""
     clock = MonotonicClock()
     line.say("begun")
     next_ns = clock.now_ns() + period_ns
-    give_up_ns = None  # set while the arm comes to rest because the plans have ended
-    stopped, told = False, set()
+    give_up_ns = None  # set while the arm comes to rest because plans or episode have ended
+    stopped, told, by_itself = False, set(), None
     while not line.ending.is_set():
         clock.sleep_until(next_ns)
         tick = episode.tick(next_ns)
         if tick.rung is Rung.STOPPED and not stopped:
             stopped = True
             line.say("stopped", reason=", ".join(tick.verdict.reasons))
+        if episode.arm_stopped_by != by_itself:
+            by_itself = episode.arm_stopped_by
+            line.say(NEWS, line=f"The arm stands still by its own stop: {by_itself}.")
         foreseen = episode.look_ahead(next_ns)
         if foreseen is not None and foreseen.reason not in told:
             told.add(foreseen.reason)
             line.say(NEWS, line=f"A plan leads to {foreseen.reason}: {foreseen.detail}.")
         note = line.heard()
         if note is not None and note.kind == "end":
-            return
+            if stop:
+                episode.stop(EPISODE_OVER, next_ns)
+            if not episode.stopped:
+                return
+            give_up_ns = next_ns + END_NS
         if note is not None and note.kind == "watching":
             episode.watched_until_ns = next_ns + WATCHED_NS
         if note is not None and note.kind == "wind_down":
             give_up_ns = next_ns + WIND_DOWN_NS
             episode.winding_down = True
-        if give_up_ns is not None and (tick.rung in AT_REST or next_ns > give_up_ns):
+        if give_up_ns is not None and (episode.at_rest or next_ns > give_up_ns):
             return
         next_ns = episode.next_due_ns(next_ns, period_ns)
 
@@ -105,6 +132,10 @@ class _Episode:
         self.log = log
         self.use = ChunkUse()
         self.missed_ticks = 0
+        self._last: Tick | None = None
+        self._still = False  # whether the last two rows were the same
+        self._stopping_ns: int | None = None  # since when a stop has been latched
+        self.arm_stopped_by: str | None = None
         self.winding_down = False
         self.watched_until_ns = self._clock.now_ns() + WATCHED_NS
 
@@ -112,12 +143,26 @@ class _Episode:
     def stopped(self) -> bool:
         return self._controller.stopped
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing moves any more, and the arm has made a latched stop its own."""
+        if self.stopped:
+            return self.arm_stopped_by is not None
+        return self._still and self._last is not None and self._last.rung in AT_REST
+
+    def stop(self, reason: str, due_ns: int) -> None:
+        """Latches a stop from the next tick on, as a message would."""
+        self._take(wire.Stop(reason), due_ns)
+
     def tick(self, due_ns: int) -> Tick:
         late_ns = self._clock.now_ns() - due_ns
         self._take_inbox(due_ns)
-        state = self._arm.read()
+        state, self.arm_stopped_by = self._arm.read(), self._arm.stopped_by
+        if self.arm_stopped_by is not None and not self.stopped:
+            self.stop(self.arm_stopped_by, due_ns)
         tick = self._controller.tick(due_ns, state)
         self._arm.command(tick.verdict.row_D)
+        self._pass_stop_on(tick)
         origin = tick.command.provenance
         if tick.rung is Rung.PLAN and origin.source == POLICY:
             self.use.sent(origin.chunk_id, self._clock.now_ns())
@@ -126,6 +171,18 @@ class _Episode:
         wire.send(self._feedback, _sent(tick))
         self.log.add(tick, state, late_ns=late_ns)
         return tick
+
+    def _pass_stop_on(self, tick: Tick) -> None:
+        """Asks the arm for its own stop once it is at rest: until then the gate brakes better."""
+        last, self._last = self._last, tick
+        row_D = tick.verdict.row_D
+        self._still = last is not None and np.array_equal(row_D, last.verdict.row_D)
+        if tick.rung is not Rung.STOPPED or self.arm_stopped_by is not None:
+            return
+        if self._stopping_ns is None:
+            self._stopping_ns = tick.stamp_ns
+        if self._still or tick.stamp_ns - self._stopping_ns >= BRAKE_NS:  # or somebody pushes it
+            self._arm.stop()
 
     def look_ahead(self, due_ns: int) -> Foreseen | None:
         """What a new plan as a whole would break."""

@@ -4,7 +4,7 @@
 process. Neither waits for the other. Both need NumPy only. The server has the watchdog that every
 arm needs: a control process that is frozen or dead sends nothing, and the arm stops by itself.
 
-    arm_state.ring    row_D and joint_rad_J in one vector, stamped when measured
+    arm_state.ring    [row_D, joint_rad_J, wrench_6, why it stands still], stamped when measured
     arm_target.ring   [0, row_D] a command, [1, zeros] a stop
 """
 
@@ -16,13 +16,14 @@ import numpy as np
 
 from robot_io.clock import Clock, MonotonicClock
 from robot_io.errors import FeelforwardError
-from robot_io.ring import RingReader, RingWriter
-from robot_io.session.watchdog import NO_TARGET, TargetWatchdog
+from robot_io.ring import RingReader, RingWriter, Sample
+from robot_io.session.watchdog import NO_TARGET, REQUESTED, TargetWatchdog
 from robot_io.types import ArmState
 
 STATE_FILE = "arm_state.ring"
 TARGET_FILE = "arm_target.ring"
-REQUESTED = "requested"  # the control process asked for the stop
+WHY = (None, REQUESTED, NO_TARGET)  # by its number in the ring
+TARGET_SLOTS = 256  # of 2.5 s: a bench that looks on sees every command until the arm is at rest
 ATTACH_TIMEOUT_S = 30.0  # a world compiles its model first
 
 
@@ -48,7 +49,8 @@ class RemoteArm:
         with contextlib.ExitStack() as files:
             path = self._directory / TARGET_FILE
             shape = (1 + self._row_size,)
-            self._targets = files.enter_context(RingWriter(path, shape=shape, dtype=np.float64))
+            ring = RingWriter(path, shape=shape, dtype=np.float64, slots=TARGET_SLOTS)
+            self._targets = files.enter_context(ring)
             states = RingReader.attach(self._directory / STATE_FILE, timeout_s=ATTACH_TIMEOUT_S)
             self._states = files.enter_context(states)
             self._files = files.pop_all()
@@ -62,14 +64,23 @@ class RemoteArm:
 
     def read(self) -> ArmState:
         """The newest measurement; FeelforwardError while there is none at all."""
+        sample = self._newest()
+        row_D, joint_rad_J, wrench_6, _ = np.split(sample.values, [self._row_size, -7, -1])
+        measured = None if np.isnan(wrench_6).all() else wrench_6
+        return ArmState(sample.exposed_ns, row_D, joint_rad_J, measured)
+
+    @property
+    def stopped_by(self) -> str | None:
+        """As the server said it with the newest measurement."""
+        return WHY[int(self._newest().values[-1])]
+
+    def _newest(self) -> Sample:
         if self._states is None:
             raise FeelforwardError("The arm is not connected. Enter it first.")
         sample = self._states.latest()
         if sample is None:
             raise FeelforwardError("The simulated arm has not measured anything yet.")
-        row_D, joint_rad_J, wrench_6 = np.split(sample.values, [self._row_size, -6])
-        measured = None if np.isnan(wrench_6).all() else wrench_6
-        return ArmState(sample.exposed_ns, row_D, joint_rad_J, measured)
+        return sample
 
     def command(self, row_D: np.ndarray) -> None:
         if row_D.shape != (self._row_size,):
@@ -120,7 +131,8 @@ class ArmServer:
     def publish(self, state: ArmState) -> None:
         """Makes a measurement visible to the control process."""
         wrench_6 = state.wrench_6 if state.wrench_6 is not None else np.full(6, np.nan)
-        values = np.concatenate((state.row_D, state.joint_rad_J, wrench_6))
+        why = [float(WHY.index(self.stopped_by))]
+        values = np.concatenate((state.row_D, state.joint_rad_J, wrench_6, why))
         if self._states is None:
             path = self._directory / STATE_FILE
             self._states = RingWriter(path, shape=values.shape, dtype=np.float64)

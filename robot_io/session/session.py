@@ -21,7 +21,7 @@ from robot_io.clock import NS_PER_MS, NS_PER_S, MonotonicClock
 from robot_io.control.record import EpisodeRecord
 from robot_io.remote.report import LinkReport
 from robot_io.session import realtime
-from robot_io.session.directory import inbox_path, session_directory
+from robot_io.session.directory import inbox_path, record_path, session_directory
 from robot_io.session.processes import NEWS, Child, ChildSpec, SessionError, is_suspended
 from robot_io.session.recording import Recording
 from robot_io.session.spec import SessionSpec
@@ -94,13 +94,18 @@ class Session:
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
 
-    def run_episode(self, *, seed: int, limit_s: float, watch: Watch | None = None) -> Outcome:
+    def run_episode(
+        self, *, seed: int, limit_s: float, watch: Watch | None = None, released: bool = False
+    ) -> Outcome:
         """Runs until the world says that it is over, the arm is stopped, or for `limit_s`.
+
+        An arm without a world is stopped in the end; the next episode needs a person who has looked
+        at it: `released`.
 
         `watch` is called every 20 ms with what is new. Raises `EpisodeCutError` when a process
         dies or is suspended: the arm has then come to rest first.
         """
-        self._begin(seed)
+        self._begin(seed, released=released)
         try:
             result = self._watch_episode(limit_s, watch)
             recorded = self._tell_and_await({"control": "recorded"}, "end")["control"]
@@ -150,7 +155,7 @@ class Session:
 
     # ---- an episode
 
-    def _begin(self, seed: int) -> None:
+    def _begin(self, seed: int, *, released: bool) -> None:
         """World first, control last: nobody acts on what was before the episode."""
         begin_ns = int(self._clock.now_ns())
         if "world" in self._children:
@@ -160,7 +165,7 @@ class Session:
         cameras = {name: "begun" for name in self._children if name.startswith("camera_")}
         self._tell_and_await(cameras, "begin", seed=seed)
         self._tell_and_await({"policy": "begun"}, "begin", seed=seed, begin_ns=begin_ns)
-        release = self._spec.world is not None  # a reset world has no arm to be looked at
+        release = released or self._spec.world is not None  # a reset world: nothing to look at
         self._tell_and_await({"control": "begun"}, "begin", begin_ns=begin_ns, release=release)
 
     def _watch_episode(self, limit_s: float, watch: Watch | None) -> Mapping[str, wire.NoteValue]:
@@ -196,7 +201,8 @@ class Session:
         # without it the arm stops by itself
         rest_s = self._spec.max_target_age_s + TO_REST_S
         self._clock.sleep_until(self._clock.now_ns() + round(rest_s * NS_PER_S))
-        return None
+        left = record_path(self.directory)  # of a control process whose arm has failed
+        return _take(left) if left.exists() else None
 
     # ---- notes
 
@@ -263,6 +269,7 @@ class Session:
             "control": spec.control.plain(),
             "core": self._share.control,
             "other_cores": sorted(self._share.others),
+            "stop_at_end": self._spec.world is None,
         }
         yield ChildSpec("control", "control", directory, {"arm": spec.arm}, control)
         yield ChildSpec("policy", "policy", directory, {"policy": spec.policy}, senses)
@@ -288,7 +295,10 @@ def _refuse_to_wait_for_the_suspended(children: Iterable[Child]) -> None:
 
 
 def _load(note: wire.Note) -> EpisodeRecord:
-    path = Path(str(note.values["path"]))
+    return _take(Path(str(note.values["path"])))
+
+
+def _take(path: Path) -> EpisodeRecord:
     record = EpisodeRecord.load(path)
     path.unlink()
     return record

@@ -2,7 +2,9 @@
 
 from robot_io.clock import NS_PER_S
 
-NO_TARGET = "no_target"  # why the arm stopped, for records and operators
+# why an arm takes no more commands, for records and operators
+NO_TARGET = "no_target"  # they ceased
+REQUESTED = "requested"  # somebody called `stop`
 
 
 class TargetWatchdog:

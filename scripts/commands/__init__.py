@@ -8,9 +8,11 @@ from scripts.commands.bench_delay import BenchDelay
 from scripts.commands.bench_force import BenchForce
 from scripts.commands.bench_franka import BenchFranka
 from scripts.commands.bench_gate import BenchGate
+from scripts.commands.bench_learn import BenchLearn
 from scripts.commands.bench_mutants import BenchMutants
 from scripts.commands.bench_stop import BenchStop
 from scripts.commands.bench_stopping import BenchStopping
+from scripts.commands.bench_ungated import BenchUngated
 from scripts.commands.bench_wire import BenchWire
 from scripts.commands.collect import Collect
 from scripts.commands.dataset import ImportZarr, Info
@@ -51,7 +53,9 @@ COMMANDS: dict[str, type[Command]] = {
     "bench stop": BenchStop,
     "bench franka": BenchFranka,
     "bench gate": BenchGate,
+    "bench learn": BenchLearn,
     "bench force": BenchForce,
     "bench stopping": BenchStopping,
     "bench mutants": BenchMutants,
+    "bench ungated": BenchUngated,
 }

@@ -32,6 +32,7 @@ ARM_BRAKE_S = 0.5  # the same for the arm's own stop, until its spring has settl
 SLACK_S = 0.3  # exposure, transport, polling, a busy machine
 TAIL = "the arm executes the tail, slows down and holds."
 PLANS_STOP = f"plans stop; {TAIL}"
+OWN_STOP = "The arm stands still by its own stop: requested."
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ def fault_table(robot: RobotConfig) -> tuple[Fault, ...]:
             "camera frozen for good",
             Told("wrist", "freeze", "camera `wrist` gives its last frame in each new call"),
             for_good,
-            (late("wrist", PLANS_STOP),),
+            (late("wrist", PLANS_STOP), OWN_STOP),
             observe_s=tail_s + stop_after_s + 1.5,
             ending="stopped (no_plan)",
         ),
@@ -255,7 +256,7 @@ def fault_table(robot: RobotConfig) -> tuple[Fault, ...]:
             "policy process suspended for good",
             Suspended("policy"),
             for_good,
-            (late("chunks", TAIL, process="policy"),),
+            (late("chunks", TAIL, process="policy"), OWN_STOP),
             observe_s=tail_s + stop_after_s + 2.0,
             ending="Process 'policy' is suspended and does not answer. …",
             fatal=True,
@@ -280,8 +281,9 @@ times, that nothing sent broke a limit of the gate (by an independent checker), 
 reads, and that no process, socket or shared memory is left.
 
 The ladder: the plan, and its tail while no new one comes → slow down along the path → hold →
-latched stop. Times are counted from the fault and are the latest at which a rung has begun; they
-follow from `configs/robots/sim_fr3.toml`: an observation may be executed for
+latched stop, which is the arm's own stop as well once it is at rest. An arm that stops by itself
+latches the stop. Times are counted from the fault and are the latest at which a rung has begun;
+they follow from `configs/robots/sim_fr3.toml`: an observation may be executed for
 {robot.max_age_ns / 1e9:.1f} s, the loop stops for good after {robot.loop.stop_after_s:.1f} s
 of holding (the tests shorten that), the arm measures at least every
 {robot.loop.max_state_age_s:.1f} s, and stops by itself when the newest target is

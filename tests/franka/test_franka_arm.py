@@ -23,10 +23,9 @@ from franka_parts import (
 
 from robot_io.clock import NS_PER_S
 from robot_io.control.loop import Rung
-from robot_io.devices.franka import REQUESTED
 from robot_io.devices.franka_faults import FrankaLinkError, FrankaStoppedError, import_sdk
 from robot_io.errors import FeelforwardError
-from robot_io.session.watchdog import NO_TARGET
+from robot_io.session.watchdog import NO_TARGET, REQUESTED
 from scripts.checkpoints import REPOSITORY
 from sim.franka_process import FrankaProcess, free_address
 

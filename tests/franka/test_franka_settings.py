@@ -71,8 +71,9 @@ def test_what_the_arm_does_not_have_is_refused(name: str, value: float) -> None:
 
 def test_a_real_arm_is_not_taken_for_the_simulated_one() -> None:
     policy = Factory("robot_io.devices.fake:CirclePlanner")
-    with pytest.raises(FeelforwardError, match="real arm"):
-        session_around(policy, load_robot(FR3), history={})
+    spec = session_around(policy, load_robot(FR3), history={"measured": 1})
+    assert spec.arm.target == "robot_io.devices.franka:make_arm"
+    assert spec.world is None
 
 
 def test_a_missing_sdk_names_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

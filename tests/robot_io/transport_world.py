@@ -6,11 +6,21 @@ import numpy as np
 
 from robot_io.clock import NS_PER_MS, VirtualClock
 from robot_io.devices.fake import FakeArm
+from robot_io.errors import FeelforwardError
 from robot_io.ring import RingReader
 from robot_io.types import ArmState, Frame, MonoNs
 
 GOAL_M = 0.01
 PERIOD_NS = 100 * NS_PER_MS
+
+
+class FailingArm(FakeArm):
+    """Has stopped itself, as after a reflex, once it has been commanded for a second."""
+
+    def read(self) -> ArmState:
+        if len(self.commands_N) > 100:
+            raise FeelforwardError("The arm has stopped itself: it has met something.")
+        return super().read()
 
 
 class ReachWorld:

@@ -8,8 +8,9 @@ import pytest
 
 from robot_io.errors import FeelforwardError
 from robot_io.types import Leftover, MonoNs, Observation
-from scripts import delay_bench
-from scripts.delay_bench import Condition, Played, cells, conditions, read_log
+from scripts import delay_bench, episode_log
+from scripts.delay_bench import Condition, cells, conditions, log_at
+from scripts.episode_log import Played
 from scripts.plots import plot_delay
 from scripts.report import EpisodeResult
 from scripts.seams import SeamMeter, jump_at_seam
@@ -92,19 +93,19 @@ def test_a_cut_run_goes_on_behind_its_last_whole_line(
             played_now.append(seed)
             yield Played(condition, EpisodeResult(seed, "time_out", 350))
 
-    monkeypatch.setattr(delay_bench, "play_seeds", play_seeds)
+    monkeypatch.setattr(episode_log, "play_seeds", play_seeds)
     options = {"checkpoint": Path("x"), "task": "TightenCap", "log": log, "workers": 1}
     everything = list(delay_bench.play([GUIDED], range(3), **options))
     assert sorted(each.result.seed for each in everything) == [0, 1, 2]
     assert played_now == [1, 2]
-    assert len(read_log(log, task="TightenCap", checkpoint="x")) == 3
+    assert len(log_at(log, task="TightenCap", checkpoint="x").read()) == 3
 
 
 def test_a_log_of_another_run_is_refused(tmp_path: Path) -> None:
     log = tmp_path / "episodes.jsonl"
     log.write_text(entry(0, task="gym_pusht/PushT-v0") + "\n")
     with pytest.raises(FeelforwardError, match=r"Use a new --out"):
-        read_log(log, task="TightenCap", checkpoint="x")
+        log_at(log, task="TightenCap", checkpoint="x").read()
 
 
 def test_a_table_and_a_plot_come_out(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from robot_io import wire
 from robot_io.clock import NS_PER_MS, NS_PER_S, MonotonicClock
+from robot_io.errors import FeelforwardError
 from robot_io.session.view import View
 from robot_io.types import TELEOP, ActionChunk, Command, MonoNs, Provenance
 from scripts import operator_keys
@@ -99,7 +100,8 @@ def sent(due_ms: int) -> Command:
         (b"th", [b"t", b"h"], b""),
         (b"\x1b[A\x1b[5~r", [b"\x1b[A", b"\x1b[5~", b"r"], b""),
         (b"\x1bOA\x1bOD", [b"\x1b[A", b"\x1b[D"], b""),
-        (b"xyz\xc3\xa4\n", [], b""),
+        (b"xyz\xc3\xa4", [], b""),
+        (b"x\n", [b"\n"], b""),
         (b"\x1b", [], b"\x1b"),
         (b"\x1b[5", [], b"\x1b[5"),
         (b"\x1b[?1;2c", [], b""),  # an answer of the terminal, not the hand
@@ -169,6 +171,30 @@ def test_an_arm_that_another_device_took_is_not_moved_by_the_keys(desk: Desk) ->
         operator.look(view(sent(0), sent(10), wire.TakeOver(MonoNs(1))))
         operator.look(view(sent(20)))
     assert robot.chunks == []
+
+
+def test_a_real_arm_waits_for_enter_and_one_pressed_before_does_not_count(desk: Desk) -> None:
+    robot, told, moves = Robot(), [], threading.Event()
+    with Operator(robot, fd=desk.fd, tell=told.append) as operator:
+        desk.type(b"\n ")
+        robot.heard()
+        waiting = threading.Thread(target=lambda: (operator.await_word(), moves.set()))
+        waiting.start()
+        assert not moves.wait(0.05)
+        while operator_keys.WORD not in told:
+            assert waiting.is_alive()
+        desk.type(b"x\n")
+        assert moves.wait(SOON_S)
+        waiting.join()
+
+
+def test_without_a_terminal_nobody_lets_a_real_arm_move(desk: Desk) -> None:
+    with Operator(Robot(), fd=desk.fd, tell=lambda line: None) as operator:
+        os.close(desk.keyboard)
+        desk.keyboard = -1
+        operator._keys._thread.join(SOON_S)
+        with pytest.raises(FeelforwardError, match="terminal has gone away"):
+            operator.await_word()
 
 
 def test_a_new_episode_begins_with_the_policy(desk: Desk) -> None:

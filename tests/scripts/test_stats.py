@@ -1,6 +1,6 @@
 import pytest
 
-from scripts.stats import wilson_interval
+from scripts.stats import paired_interval, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,17 @@ def test_no_episodes_say_nothing_about_the_rate() -> None:
 def test_more_successes_than_episodes_are_refused() -> None:
     with pytest.raises(ValueError, match="successes = 11"):
         wilson_interval(11, 10)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "low", "high"),
+    [  # Newcombe 1998, table II, method 10
+        ((36, 12, 2, 0), 0.0569, 0.3404),
+        ((54, 0, 0, 0), -0.0664, 0.0664),
+        ((0, 30, 0, 0), 0.8395, 1.0),
+    ],
+)
+def test_the_interval_of_a_paired_difference_has_the_published_values(
+    pairs: tuple[int, int, int, int], low: float, high: float
+) -> None:
+    assert paired_interval(*pairs) == pytest.approx((low, high), abs=1e-4)

@@ -34,6 +34,8 @@ LIMITS = LoopLimits(stop_after_s=0.5, max_state_age_s=0.05)
 class ToyArm:
     """Goes where it is told within the next tick."""
 
+    stopped_by: str | None = None
+
     def __init__(self, row_D: np.ndarray) -> None:
         self.now_ns, self.row_D = 0, row_D
 

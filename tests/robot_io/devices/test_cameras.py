@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from robot_io.clock import NS_PER_MS, MonotonicClock
 from robot_io.devices.clock_map import ClockMap
+from robot_io.devices.policy_camera import make_camera, square
 from robot_io.devices.realsense import RealSenseCamera, find_device
 from robot_io.devices.try_out import summary
 from robot_io.devices.uvc import UvcCamera
@@ -172,6 +173,26 @@ def test_a_camera_left_in_the_middle_can_be_entered_again(film: Path) -> None:
             assert frame is not None
     with pytest.raises(FeelforwardError, match="not connected"):
         camera.read(0.0)
+
+
+def test_a_policy_sees_the_middle_square_at_its_own_size(film: Path) -> None:
+    given = {"driver": "uvc", "source": str(film), "width_px": WIDTH_PX, "height_px": HEIGHT_PX}
+    settings = {**given, "rate_hz": 50, "image_px": 24, "max_age_ms": 300.0}
+    with make_camera("wrist", settings) as camera:
+        frame = camera.read(1.0)
+    assert frame is not None
+    assert (frame.stream, frame.image_HWC.shape, frame.image_HWC.dtype) == (
+        "wrist", (24, 24, 3), np.uint8
+    )  # fmt: skip
+
+
+def test_the_square_is_cut_from_the_middle_and_means_of_pixels_stay() -> None:
+    image_HWC = np.zeros((48, 64, 3), np.uint8)
+    image_HWC[:, :8] = 255  # left of the square, with its outermost column at 8
+    image_HWC[:24, 8:] = 200
+    seen_HWC = square(image_HWC, 24)
+    assert np.all(seen_HWC[:12] == 200)
+    assert np.all(seen_HWC[12:] == 0)
 
 
 @settings(deadline=None)

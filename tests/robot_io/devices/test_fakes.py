@@ -6,6 +6,7 @@ import pytest
 from robot_io.clock import NS_PER_MS, NS_PER_S, VirtualClock
 from robot_io.devices.fake import HOME_ROW, CirclePlanner, FakeArm, FakeCamera
 from robot_io.errors import FeelforwardError
+from robot_io.session.watchdog import REQUESTED
 from robot_io.types import MonoNs, Observation
 
 
@@ -46,6 +47,17 @@ def test_a_frozen_arm_repeats_itself_stamp_and_all(clock: VirtualClock) -> None:
         after = arm.read()
     assert after.stamp_ns == before.stamp_ns
     assert (after.row_D == before.row_D).all()
+
+
+def test_a_stopped_arm_takes_no_commands_until_it_is_entered_again(clock: VirtualClock) -> None:
+    arm = FakeArm(clock=clock)
+    with arm:
+        arm.stop()
+        arm.command(moved(np.array(HOME_ROW), dx_m=0.1))
+        clock.sleep_until(NS_PER_S)
+        assert (arm.stopped_by, arm.read().row_D[0]) == (REQUESTED, HOME_ROW[0])
+    with arm:
+        assert arm.stopped_by is None
 
 
 def test_leaving_the_arm_stops_it_where_it_is(clock: VirtualClock) -> None:

@@ -11,11 +11,14 @@ import zmq
 from transport_parts import CONTROL
 
 from robot_io import wire
+from robot_io.clock import NS_PER_S, VirtualClock
 from robot_io.control.controller import Controller
 from robot_io.control.loop import Rung, Tick
 from robot_io.control.record import EpisodeLog
+from robot_io.control.replay import replay
 from robot_io.devices.fake import HOME_ROW, FakeArm
-from robot_io.session.control import _Episode
+from robot_io.session.control import BRAKE_NS, _Episode
+from robot_io.session.watchdog import NO_TARGET, REQUESTED
 from robot_io.types import POLICY, TELEOP, ActionChunk, ArmState, Command, MonoNs
 
 PERIOD_NS = CONTROL.period_ns
@@ -23,9 +26,11 @@ PERIOD_NS = CONTROL.period_ns
 
 @dataclass
 class Bench:
-    """An episode, a policy's socket into it and a listener's out of it."""
+    """An episode, its arm, a policy's socket into it and a listener's out of it."""
 
     episode: _Episode
+    arm: FakeArm
+    clock: VirtualClock  # of the arm
     policy: zmq.Socket
     inbox: zmq.Socket
     listener: zmq.Socket
@@ -37,14 +42,17 @@ class Bench:
         assert self.inbox.poll(1000)
         time.sleep(0.02)  # the rest of them
 
-    def tick(self) -> Tick:
-        self.due_ns = time.monotonic_ns()
+    def tick(self, due_ns: int | None = None) -> Tick:
+        """Now, or when it was due."""
+        self.due_ns = due_ns if due_ns is not None else time.monotonic_ns()
+        self.clock.sleep_until(self.due_ns)
         return self.episode.tick(self.due_ns)
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    with zmq.Context() as context, FakeArm() as arm:
+    clock = VirtualClock(time.monotonic_ns())
+    with zmq.Context() as context, FakeArm(clock=clock) as arm:
         inbox = wire.listen(context, zmq.PULL, tmp_path / "inbox.sock")
         policy = wire.connect(context, zmq.PUSH, tmp_path / "inbox.sock")
         feedback = wire.listen(context, zmq.PUB, tmp_path / "feedback.sock")
@@ -52,14 +60,30 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         begin_ns = time.monotonic_ns()
         controller, log = Controller(CONTROL, begin_ns), EpisodeLog(CONTROL, begin_ns)
         episode = _Episode(controller, log, arm, inbox, feedback)
-        yield Bench(episode, policy, inbox, listener, begin_ns)
+        yield Bench(episode, arm, clock, policy, inbox, listener, begin_ns)
         context.destroy()
 
 
-def chunk(chunk_id: int, observed_ns: int | None = None, *, source: str = POLICY) -> bytes:
+def chunk(
+    chunk_id: int,
+    observed_ns: int | None = None,
+    *,
+    source: str = POLICY,
+    speed_m_per_s: float = 0.0,
+) -> bytes:
     stamp_ns = MonoNs(time.monotonic_ns() if observed_ns is None else observed_ns)
     rows = np.tile(HOME_ROW, (8, 1))
+    rows[:, 1] += speed_m_per_s * 0.1 * np.arange(8)
     return wire.encode(ActionChunk(chunk_id, stamp_ns, stamp_ns, 100_000_000, rows, source=source))
+
+
+def moving(bench: Bench) -> int:
+    """Starts at 0.3 m/s; returns when the last tick was due."""
+    bench.send(chunk(1, speed_m_per_s=0.3))
+    begin_ns = time.monotonic_ns()
+    for tick in range(30):
+        bench.tick(begin_ns + tick * PERIOD_NS)
+    return bench.due_ns
 
 
 def test_chunks_that_arrive_in_the_same_tick_leave_no_gap(bench: Bench) -> None:
@@ -87,6 +111,50 @@ def test_a_stop_in_the_inbox_is_latched(bench: Bench) -> None:
     bench.send(chunk(2))
     assert bench.tick().verdict.reasons == ("tired",)
     assert bench.episode.stopped
+
+
+def test_a_latched_stop_is_the_arms_own_as_soon_as_it_is_braked_to_rest(bench: Bench) -> None:
+    due_ns = moving(bench)
+    bench.send(wire.encode(wire.Stop("tired")))
+    ticks = []
+    while not bench.arm.stops and len(ticks) < 50:
+        due_ns += PERIOD_NS
+        ticks.append(bench.tick(due_ns))
+    y_N = np.array([tick.verdict.row_D[1] for tick in ticks])
+    assert {tick.rung for tick in ticks} == {Rung.STOPPED}
+    assert y_N[2] - y_N[0] > 1e-3  # braking, not at rest
+    assert (np.diff(y_N) != 0).tolist() == [True] * (len(y_N) - 2) + [False]
+    bench.tick(due_ns + PERIOD_NS)
+    assert bench.episode.at_rest
+    assert (bench.episode.arm_stopped_by, bench.arm.stops) == (REQUESTED, 1)
+
+
+def test_a_stop_that_somebody_pushes_on_is_the_arms_own_after_all(bench: Bench) -> None:
+    begin_ns = due_ns = moving(bench)
+    bench.send(wire.encode(wire.Stop("tired")))
+    push, bench.arm.command = bench.arm.command, lambda row_D: None  # type: ignore[method-assign]
+    while not bench.arm.stops and due_ns < begin_ns + 2 * BRAKE_NS:
+        pushed_8 = np.array(HOME_ROW)
+        pushed_8[1] += 0.5 + (due_ns - begin_ns) / NS_PER_S
+        push(pushed_8)
+        due_ns += PERIOD_NS
+        bench.tick(due_ns)
+    assert due_ns == begin_ns + PERIOD_NS + BRAKE_NS
+
+
+def test_an_arm_that_has_stopped_itself_latches_ours_and_the_record_says_so(bench: Bench) -> None:
+    bench.send(chunk(1))
+    assert bench.tick().rung is Rung.PLAN
+    bench.arm.stopped_by = NO_TARGET
+    tick = bench.tick()
+    assert (tick.rung, tick.verdict.reasons) == (Rung.STOPPED, (NO_TARGET,))
+    bench.send(chunk(2))
+    assert bench.tick().rung is Rung.STOPPED
+    record = bench.episode.log.record()
+    assert [m.message for m in record.messages() if isinstance(m.message, wire.Stop)] == [
+        wire.Stop(NO_TARGET)
+    ]
+    assert replay(record).first is None
 
 
 def test_a_persons_chunk_is_not_taken_for_the_policys_of_the_same_number(bench: Bench) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from robot_io.clock import NS_PER_S, VirtualClock
 from robot_io.errors import FeelforwardError
-from robot_io.session.remote_arm import REQUESTED, ArmServer, RemoteArm
-from robot_io.session.watchdog import NO_TARGET
+from robot_io.session.remote_arm import ArmServer, RemoteArm
+from robot_io.session.watchdog import NO_TARGET, REQUESTED
 from robot_io.types import ArmState, MonoNs
 
 ROW = np.array([0.4, 0.1, 0.3, 1.0, 0.0, 0.0, 0.0, 0.05])
@@ -73,9 +73,14 @@ def test_a_stop_is_kept_until_the_next_episode(arm: RemoteArm, server: ArmServer
     arm.stop()
     assert server.latest_command() is None
     assert server.stopped_by == REQUESTED
+    assert arm.stopped_by is None  # it has not been told yet
+    server.publish(ArmState(MonoNs(6), ROW, JOINTS))
+    assert arm.stopped_by == REQUESTED
     arm.command(ROW)
     server.clear()
     assert server.stopped_by is None
+    server.publish(ArmState(MonoNs(7), ROW, JOINTS))
+    assert arm.stopped_by is None
     assert server.latest_command() is None  # a command of the last episode
 
 

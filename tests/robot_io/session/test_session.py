@@ -14,12 +14,14 @@ import pytest
 
 from robot_io import wire
 from robot_io.clock import NS_PER_S
+from robot_io.control.replay import replay
 from robot_io.session import directory as session_directory
 from robot_io.session.processes import Factory, SessionError
 from robot_io.session.session import EpisodeCutError, Session
 from robot_io.session.spec import SessionSpec
 from robot_io.session.timing import timing_of
 from robot_io.session.view import View
+from robot_io.session.watchdog import REQUESTED
 from robot_io.types import ActionChunk, ArmState, Command
 
 MakeSpec = Callable[..., SessionSpec]
@@ -46,7 +48,8 @@ def test_two_episodes_of_fakes_flow_on_time(make_spec: MakeSpec) -> None:
     with Session(make_spec()) as session:
         assert session.directory.stat().st_mode & 0o777 == 0o700
         outcomes = [
-            session.run_episode(seed=seed, limit_s=1.2, watch=views.append) for seed in (1, 2)
+            session.run_episode(seed=seed, limit_s=1.2, watch=views.append, released=True)
+            for seed in (1, 2)
         ]
     first = outcomes[0].record
     periods_N = np.diff(first.stamp_ns_N) // 10_000_000
@@ -144,6 +147,33 @@ def test_a_stopped_arm_without_a_world_is_not_started_again(make_spec: MakeSpec)
         assert session.run_episode(seed=1, limit_s=5).result["reason"] == "stopped (tired)"
         with pytest.raises(SessionError, match="The gate has stopped the arm"):
             session.run_episode(seed=2, limit_s=1)
+
+
+def test_an_arm_that_fails_ends_the_session_and_leaves_a_record_of_what_led_to_it(
+    make_spec: MakeSpec,
+) -> None:
+    spec = make_spec(arm=Factory("transport_world:FailingArm"))
+    with Session(spec) as session, pytest.raises(EpisodeCutError, match="met something") as cut:
+        session.run_episode(seed=1, limit_s=20)
+    record = cut.value.record
+    assert record is not None and len(record.stamp_ns_N) > 90
+    assert replay(record).first is None
+
+
+def test_an_arm_without_a_world_is_stopped_in_the_end_and_begins_by_a_persons_word(
+    make_spec: MakeSpec,
+) -> None:
+    told: list[str] = []
+    with Session(make_spec(), tell=told.append) as session:
+        first = session.run_episode(seed=1, limit_s=1.2).record
+        with pytest.raises(SessionError, match="The gate has stopped the arm"):
+            session.run_episode(seed=2, limit_s=1.2)
+    assert first.rung_N[-1] == "stopped"
+    assert first.reasons_N[-1] == "episode_over"
+    assert first.arm_stopped_by == REQUESTED
+    assert np.array_equal(first.sent_ND[-1], first.sent_ND[-2])
+    assert told == ["The arm stands still by its own stop: requested."]
+    assert replay(first).first is None
 
 
 @pytest.mark.parametrize(
