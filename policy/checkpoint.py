@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from policy import storage
-from policy.config import Joining, Recipe
+from policy.config import Joining, PolicyConfig, Recipe, upgraded
 from policy.networks.network import PolicyNetwork
 from policy.planning.inference import DiffusionPolicy
 from policy.statistics import Statistics
@@ -24,11 +24,17 @@ CONFIG, WEIGHTS, STATS, CARD = "config.toml", "weights.safetensors", "stats.json
 
 
 def load_checkpoint(
-    directory: Path, *, joining: Joining = "overwrite", threads: int = 1
+    directory: Path,
+    *,
+    joining: Joining = "overwrite",
+    threads: int = 1,
+    sampling: Mapping[str, object] | None = None,
 ) -> DiffusionPolicy:
     """The policy in a checkpoint folder, or in the folder of a training run.
 
-    `threads` is set for the whole process; beside a control loop it must be 1.
+    `threads` is set for the whole process; beside a control loop it must be 1. `sampling`: keys of
+    `[policy.sampling]` with other values than `config.toml` has, since trained weights may be
+    drawn from in many ways.
     Raises FeelforwardError, in one sentence, on anything missing, corrupt or not fitting.
     """
     directory = checkpoint_folder(directory)
@@ -36,7 +42,19 @@ def load_checkpoint(
     statistics = read_statistics(directory)
     network = statistics.make_network(recipe.policy)
     load_weights(network, directory / WEIGHTS)
-    return DiffusionPolicy(recipe.policy, statistics, network, joining=joining, threads=threads)
+    policy = recipe.policy if sampling is None else resampled(recipe.policy, sampling)
+    return DiffusionPolicy(policy, statistics, network, joining=joining, threads=threads)
+
+
+def resampled(config: PolicyConfig, sampling: Mapping[str, object]) -> PolicyConfig:
+    """The same policy, drawn in another way. Raises FeelforwardError where that makes no sense."""
+    content = config.model_dump()
+    content["sampling"] |= sampling
+    try:
+        return PolicyConfig.model_validate(content)
+    except pydantic.ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise FeelforwardError(f"sampling = {dict(sampling)}: {reason}.") from error
 
 
 def checkpoint_folder(directory: Path) -> Path:
@@ -55,7 +73,7 @@ def read_recipe(directory: Path) -> Recipe:
     """What `config.toml` says."""
     path = checkpoint_folder(directory) / CONFIG
     try:
-        return Recipe.model_validate(tomllib.loads(storage.read_text(path)))
+        return Recipe.model_validate(upgraded(tomllib.loads(storage.read_text(path))))
     except tomllib.TOMLDecodeError as error:
         raise FeelforwardError(f"{path} is not valid TOML: {error}.") from error
     except pydantic.ValidationError as error:

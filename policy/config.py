@@ -4,54 +4,70 @@ Units are in the names; counts are steps of `step_ms`. Unknown keys, NaN and inf
 Needs no torch.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from policy.generative.config import Frozen, GenerativeConfig, SamplingConfig, check_fit
 
 # how a new plan takes up what is still planned: see `policy.planning.joining`
 Joining = Literal["overwrite", "ensemble", "guided", "trained", "bidirectional"]
 StreamName = Annotated[str, Field(min_length=1, pattern=r"^[a-z][a-z0-9_]*$")]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class VectorStream(_Frozen):
+class VectorStream(Frozen):
     """A stream of numbers: poses, joint angles, key points."""
 
     name: StreamName
     history: int = Field(default=1, ge=1, le=64)  # steps, the newest is the observed one
 
 
-class ImageStream(_Frozen):
+class ImageStream(Frozen):
     """A camera, or a tactile sensor, whose images are taken as difference to a still gel."""
 
     name: StreamName
     history: int = Field(default=1, ge=1, le=8)
     kind: Literal["camera", "tactile"] = "camera"
-    width: int = Field(default=24, ge=8, le=256, multiple_of=8)  # channels of the first layer
+    # of a camera: "light" takes a millisecond on a processor, "resnet18" is what the field uses
+    encoder: Literal["light", "resnet18"] = "light"
+    # channels of the light encoder's first layer
+    width: int = Field(default=24, ge=8, le=256, multiple_of=8)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ImageStream":
+        if self.kind == "tactile" and self.encoder != "light":
+            raise ValueError(f'{self.name} is tactile: its encoder must be "light"')
+        return self
 
 
-class NetworkConfig(_Frozen):
-    """The denoiser: a 1-D U-Net (one width per level) or a residual MLP (one width per block)."""
+class NetworkConfig(Frozen):
+    """The denoiser: a 1-D U-Net (one width per level), a residual MLP or a DiT (one per block).
 
-    kind: Literal["unet", "mlp"] = "unet"
+    All blocks are equally wide: a DiT of depth 4 and width 128 has `widths` of four times 128.
+    """
+
+    kind: Literal["unet", "mlp", "dit"] = "unet"
     widths: tuple[Annotated[int, Field(ge=16, le=2048)], ...] = Field(
-        default=(64, 128), min_length=1, max_length=8
+        default=(64, 128), min_length=1, max_length=24
     )
+    heads: int = Field(default=4, ge=1, le=32)  # of a DiT's attention
     embedding: int = Field(default=256, ge=16, le=2048)  # size of the observation embedding
 
     @model_validator(mode="after")
     def _consistent(self) -> "NetworkConfig":
-        if self.kind == "mlp" and len(set(self.widths)) > 1:
-            raise ValueError(f"widths of an mlp must all be equal, got {list(self.widths)}")
+        if self.kind in ("mlp", "dit") and len(set(self.widths)) > 1:
+            raise ValueError(f"widths of a {self.kind} must all be equal, got {list(self.widths)}")
+        if self.kind == "dit" and self.widths[0] % self.heads:
+            raise ValueError(
+                f"the {self.heads} heads of a dit share its width, which must be a multiple of "
+                f"{self.heads}, got {self.widths[0]}"
+            )
         if self.kind == "unet" and len(self.widths) > 4:
             raise ValueError(f"a unet has 1 to 4 levels, got {len(self.widths)} widths")
         return self
 
 
-class PolicyConfig(_Frozen):
+class PolicyConfig(Frozen):
     """Everything inference needs to know besides weights and statistics."""
 
     # "tool": rows x y z qw qx qy qz width, seen from the measured tool; "vector": rows as they are
@@ -63,16 +79,19 @@ class PolicyConfig(_Frozen):
     vectors: tuple[VectorStream, ...] = Field(min_length=1)
     images: tuple[ImageStream, ...] = ()
     network: NetworkConfig = NetworkConfig()
-    solver: Literal["euler", "midpoint"] = "midpoint"
-    evaluations: int = Field(default=10, ge=1, le=200)  # of the network, per plan
+    generative: GenerativeConfig = GenerativeConfig()
+    sampling: SamplingConfig = SamplingConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> "PolicyConfig":
         names = [stream.name for stream in (*self.vectors, *self.images)]
         if len(set(names)) < len(names):
             raise ValueError(f"each stream may be named once, got {names}")
-        if self.solver == "midpoint" and self.evaluations % 2:
-            raise ValueError(f"midpoint takes 2 evaluations per step, got {self.evaluations}")
+        check_fit(self.generative, self.sampling)
+        if self.given_rows and self.generative.head != "flow":
+            raise ValueError(
+                f'head = "{self.generative.head}" regresses whole plans: given_rows must be 0'
+            )
         if self.action == "tool":
             self._check_tool_streams()
         return self
@@ -92,7 +111,7 @@ class PolicyConfig(_Frozen):
         return {stream.name: stream.history for stream in (*self.vectors, *self.images)}
 
 
-class TrainConfig(_Frozen):
+class TrainConfig(Frozen):
     """How the weights are found."""
 
     steps: int = Field(default=20_000, ge=1)
@@ -102,6 +121,8 @@ class TrainConfig(_Frozen):
     warmup_steps: int = Field(default=500, ge=0)  # linear; a cosine to zero follows
     weight_decay: float = Field(default=1e-4, ge=0, le=1)
     gradient_clip: float = Field(default=1.0, gt=0)  # largest norm of a step's gradient
+    # passes over parts of a batch, whose gradients add up: less memory, the same step to rounding
+    accumulate: int = Field(default=1, ge=1, le=1024)
     ema_power: float = Field(default=0.75, gt=0, le=1)  # decay = 1 - (1 + step) ** -power
     # Two helps for the eyes, which otherwise learn last (see `policy.training.objective`).
     glance_weight: float = Field(default=0.5, gt=0, le=10)  # of the regression from images
@@ -116,8 +137,20 @@ class TrainConfig(_Frozen):
     checkpoint_every: int = Field(default=1000, ge=1)  # steps
 
 
-class Recipe(_Frozen):
+class Recipe(Frozen):
     """One training run: what `config.toml` of a checkpoint holds."""
 
     policy: PolicyConfig
     train: TrainConfig = TrainConfig()
+
+
+def upgraded(content: dict[str, Any]) -> dict[str, Any]:
+    """A recipe as older checkpoints hold it: there, solver and evaluations stand in `[policy]`."""
+    policy = content.get("policy")
+    if not isinstance(policy, dict):
+        return content
+    moved = {name: policy[name] for name in ("solver", "evaluations") if name in policy}
+    if not moved:
+        return content
+    kept = {name: value for name, value in policy.items() if name not in moved}
+    return {**content, "policy": {**kept, "sampling": moved}}

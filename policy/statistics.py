@@ -13,6 +13,7 @@ from torch import Tensor
 
 from policy.config import PolicyConfig
 from policy.data.sampler import Batch
+from policy.data.share import WHOLE, Share
 from policy.features import TOOL_ROW, Features, make_features
 from policy.networks.network import PolicyNetwork, scale_image
 from policy.normalizer import Normalizer
@@ -33,8 +34,8 @@ class Sampler(Protocol):
         """One line for the card."""
         ...
 
-    def sample(self, step: int) -> Batch:
-        """The same step gives the same batch."""
+    def sample(self, step: int, share: Share = WHOLE) -> Batch:
+        """The same step gives the same batch, or this share of it."""
         ...
 
     def first_image(self, name: str) -> np.ndarray:

@@ -7,6 +7,7 @@ differs: tables merge, everything else replaces.
 import difflib
 import json
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -44,9 +45,14 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def load_config(path: Path, model: type[Model]) -> Model:
-    """The file at `path` as `model`. Raises FeelforwardError with one sentence otherwise."""
+def load_config(path: Path, model: type[Model], *, settings: Sequence[str] = ()) -> Model:
+    """The file at `path` as `model`. Raises FeelforwardError with one sentence otherwise.
+
+    `settings`, such as `policy.network.kind=dit`, say otherwise than the file.
+    """
     table = read_toml(path)
+    for setting in settings:
+        table = merge(table, _setting(setting))
     try:
         # Through JSON: strict there means "2" is no number, yet arrays may fill tuples.
         return model.model_validate_json(json.dumps(table, default=str), strict=True)
@@ -95,6 +101,20 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     unit = next((unit for suffix, unit in UNITS.items() if place.endswith(suffix)), None)
     in_unit = f", in {unit}" if unit else ""
     return f"{place} = {fault['input']!r}, allowed: {allowed}{in_unit}."
+
+
+def _setting(text: str) -> dict[str, Any]:
+    """From `a.b=1` to {"a": {"b": 1}}; the value as in TOML, a bare word as a string."""
+    key, equals, value = text.partition("=")
+    if not equals or not all(key.split(".")):
+        raise FeelforwardError(f"{text!r} is no setting: allowed is table.key=value.")
+    try:
+        table: Any = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        table = value
+    for part in reversed(key.split(".")):
+        table = {part: table}
+    return table
 
 
 def _explain_unknown_key(loc: tuple[int | str, ...], model: type[BaseModel]) -> str:

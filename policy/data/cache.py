@@ -112,13 +112,13 @@ def _decode_all(
             table = layout.read_parquet(path, [stream.key for stream in columns.values()])
             _check_length(path, table.num_rows, end - start)
             for name, stream in columns.items():
-                maps[name][start:end] = _rows(table[stream.key], stream, path)
+                _fill(maps[name][start:end], table[stream.key], stream, path)
                 advance(end - start)
     for name, stream in streams.items():
         if stream.kind == "video":
             for episode in index:
                 start, end = episode["dataset_from_index"], episode["dataset_to_index"]
-                maps[name][start:end] = _video_frames(directory, stream, episode)
+                _fill_from_film(maps[name][start:end], directory, stream, episode)
                 advance(end - start)
 
 
@@ -141,20 +141,21 @@ def _check_length(path: Path, got: int, expected: int) -> None:
         raise FeelforwardError(f"{path} has {got} rows, but the index says {expected}.")
 
 
-def _rows(column: pa.ChunkedArray, stream: Stream, path: Path) -> np.ndarray:
-    """(rows, ...) of a column."""
+def _fill(out: np.ndarray, column: pa.ChunkedArray, stream: Stream, path: Path) -> None:
+    """Rows (rows, ...) of the map from a column; images one by one, however long the episode."""
     if column.null_count:
         raise FeelforwardError(f"{path} has {column.null_count} empty rows in {stream.key}.")
     if stream.kind == "image":
-        pngs = column.combine_chunks().field("bytes")
-        return np.stack([_image(png.as_buffer(), stream, path) for png in pngs])
+        for row, png in enumerate(column.combine_chunks().field("bytes")):
+            out[row] = _image(png.as_buffer(), stream, path)
+        return
     flat = column.combine_chunks()
     while pa.types.is_nested(flat.type):
         flat = flat.flatten()
     values = flat.to_numpy(zero_copy_only=False).astype(np.float32)
     if not np.isfinite(values).all():
         raise FeelforwardError(f"{path} has numbers in {stream.key} that are not finite.")
-    return values.reshape(-1, *stream.shape)
+    out[:] = values.reshape(-1, *stream.shape)
 
 
 def _image(png: pa.Buffer, stream: Stream, path: Path) -> np.ndarray:
@@ -166,11 +167,13 @@ def _image(png: pa.Buffer, stream: Stream, path: Path) -> np.ndarray:
     return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
 
 
-def _video_frames(directory: Path, stream: Stream, episode: Mapping[str, Any]) -> np.ndarray:
-    """(T, H, W, 3) RGB of one episode, which is a stretch of a film."""
+def _fill_from_film(
+    out: np.ndarray, directory: Path, stream: Stream, episode: Mapping[str, Any]
+) -> None:
+    """Rows (T, H, W, 3) RGB of the map from one episode, which is a stretch of a film."""
     path = video_file(directory, stream.key, episode)
     start_s = episode[f"videos/{stream.key}/from_timestamp"]
-    frames = []
+    count = 0
     try:
         with av.open(str(path)) as film:
             track = film.streams.video[0]
@@ -178,13 +181,13 @@ def _video_frames(directory: Path, stream: Stream, episode: Mapping[str, Any]) -
             film.seek(int(start_s * 1_000_000))
             for frame in film.decode(track):
                 if frame.time is not None and frame.time >= start_s - half_frame_s:
-                    frames.append(frame.to_ndarray(format="rgb24"))
-                if len(frames) == episode["length"]:
+                    out[count] = frame.to_ndarray(format="rgb24")
+                    count += 1
+                if count == len(out):
                     break
     except (FFmpegError, OSError, IndexError) as error:
         raise FeelforwardError(f"{path} cannot be decoded: {error}.") from None
-    _check_length(path, len(frames), episode["length"])
-    return np.stack(frames)
+    _check_length(path, count, len(out))
 
 
 def video_file(directory: Path, key: str, episode: Mapping[str, Any]) -> Path:

@@ -14,6 +14,7 @@ import numpy as np
 
 from policy.data import layout
 from policy.data.dataset import DemoDataset
+from policy.data.share import WHOLE, Share
 from robot_io.errors import FeelforwardError
 
 
@@ -50,15 +51,16 @@ class WindowSampler:
         self._batch_size = batch_size
         self._seed = seed
         self._sources = [_Source(dataset, self._history) for dataset in self._datasets]
-        self._offsets = np.cumsum([0, *(len(source.row_W) for source in self._sources)])
+        self._offsets = np.cumsum([0, *map(len, self._sources)])
 
     def __len__(self) -> int:
         """The number of different windows."""
         return int(self._offsets[-1])
 
-    def sample(self, step: int) -> Batch:
+    def sample(self, step: int, share: Share = WHOLE) -> Batch:
         generator = np.random.Generator(np.random.Philox(key=[self._seed, step]))
         window_B = np.sort(generator.integers(len(self), size=self._batch_size))
+        window_B = window_B[share.rows(self._batch_size)]
         edges = np.searchsorted(window_B, self._offsets)
         parts = [
             source.windows(window_B[a:b] - offset, self._history, self._horizon)
@@ -84,8 +86,11 @@ class WindowSampler:
 
         Few episodes that begin in contact (after a take-over) do not move it.
         """
-        first = [dataset.image(name)[dataset.starts] for dataset in self._datasets]
-        return np.median(np.concatenate(first), axis=0).astype(np.float32)
+        images = [(dataset.image(name), dataset.starts) for dataset in self._datasets]
+        lines = range(images[0][0].shape[1])
+        return np.stack(  # line by line: all first frames at once may not fit into memory
+            [np.median(np.concatenate([x[e, y] for x, e in images]), axis=0) for y in lines]
+        ).astype(np.float32)
 
     @property
     def description(self) -> str:
@@ -103,15 +108,16 @@ class _Source:
         self.vectors = {n: dataset.vector(n) for n in history if n in dataset.vector_shapes}
         self.images = {n: dataset.image(n) for n in history if n in dataset.image_shapes}
         self.action_ND = dataset.vector(layout.ACTION)
-        lengths_E = dataset.ends - dataset.starts
-        self.start_W = np.repeat(dataset.starts, lengths_E)
-        self.end_W = np.repeat(dataset.ends, lengths_E)
-        first_W = np.repeat(np.cumsum(lengths_E) - lengths_E, lengths_E)
-        self.row_W = self.start_W + np.arange(lengths_E.sum()) - first_W
+        self.start_E, self.end_E = dataset.starts, dataset.ends
+        self.last_window_E = np.cumsum(self.end_E - self.start_E) - 1
+
+    def __len__(self) -> int:
+        return int(self.last_window_E[-1]) + 1
 
     def windows(self, window_B: np.ndarray, history: Mapping[str, int], horizon: int) -> Batch:
-        row_B1 = self.row_W[window_B][:, None]
-        start_B1, end_B1 = self.start_W[window_B][:, None], self.end_W[window_B][:, None]
+        episode_B = np.searchsorted(self.last_window_E, window_B)
+        start_B1, end_B1 = self.start_E[episode_B][:, None], self.end_E[episode_B][:, None]
+        row_B1 = end_B1 - 1 - (self.last_window_E[episode_B] - window_B)[:, None]
         past = {
             name: np.maximum(row_B1 + np.arange(1 - steps, 1), start_B1)
             for name, steps in history.items()

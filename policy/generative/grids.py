@@ -44,9 +44,7 @@ def karras_grid(
         )
     high, low = first ** (1 / rho), sigma_last ** (1 / rho)
     last = max(steps - 1, 1)
-    return _grid(
-        steps, lambda i: _time_of_sigma(path, (high + i / last * (low - high)) ** rho), 0.0
-    )
+    return _grid(steps, lambda i: time_of_sigma(path, (high + i / last * (low - high)) ** rho), 0.0)
 
 
 def level_grid(steps: int, *, levels: int, spacing: Literal["leading", "trailing"]) -> Grid:
@@ -63,6 +61,20 @@ def level_grid(steps: int, *, levels: int, spacing: Literal["leading", "trailing
     return _grid(steps, lambda i: 1 - round(levels - i * levels / steps) / levels, 0.0)
 
 
+def time_of_sigma(path: ProbabilityPath, sigma: float) -> float:
+    """The time at which β/α = sigma; 0 where the path has less noise from the start.
+
+    β/α falls with t: bisect.
+    """
+    if _sigma(path, 0.0) <= sigma:
+        return 0.0
+    low, high = 0.0, 1.0
+    while high - low > 1e-12:
+        middle = (low + high) / 2
+        low, high = (middle, high) if _sigma(path, middle) > sigma else (low, middle)
+    return low
+
+
 def _grid(steps: int, time: Callable[[int], float], start: float) -> Grid:
     if steps < 1:
         raise ValueError(f"steps = {steps}, allowed 1 or more")
@@ -75,12 +87,3 @@ def _sigma(path: ProbabilityPath, t: float) -> float:
     at = torch.tensor(t, dtype=torch.float64)
     alpha = path.alpha(at).item()
     return path.beta(at).item() / alpha if alpha > 0 else math.inf
-
-
-def _time_of_sigma(path: ProbabilityPath, sigma: float) -> float:
-    """β/α falls with t: bisect."""
-    low, high = 0.0, 1.0
-    while high - low > 1e-12:
-        middle = (low + high) / 2
-        low, high = (middle, high) if _sigma(path, middle) > sigma else (low, middle)
-    return low

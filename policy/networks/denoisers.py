@@ -1,174 +1,23 @@
-"""Networks that tell the velocity of a noisy chunk, modulated by what was observed (FiLM).
-
-Legend: B batch, H rows, I numbers of an input row, A of an action, C channels, K taps,
-M modulation numbers.
-Perez et al. 2018, "FiLM"; Chi et al. 2023, "Diffusion Policy".
-
-The modulation is linear in time and observation embeddings taken apart: a plan projects its
-observation once and tabulates what depends on time only.
-"""
-
-import itertools
-import math
-
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+"""The one place that makes a denoiser: the network that tells the velocity of a noisy chunk."""
 
 from policy.config import NetworkConfig
+from policy.networks.dit import DiT
+from policy.networks.mlp import ResidualMlp
+from policy.networks.unet import UNet
 
-TIME_EMBEDDING = 64
+Denoiser = UNet | ResidualMlp | DiT
 
 
 def make_denoiser(
     config: NetworkConfig, *, horizon: int, input_size: int, action_size: int
-) -> "UNet | ResidualMlp":
-    """The denoiser that `config.kind` names; `input_size` numbers a row in, `action_size` out."""
+) -> Denoiser:
+    """The denoiser that `config.kind` names; `input_size` numbers a row in, `action_size` out.
+
+    All take rows (B, H, I) and a modulation (B, M); a DiT takes observation tokens (B, N, C) too.
+    """
+    sizes = {"horizon": horizon, "input_size": input_size, "action_size": action_size}
+    if config.kind == "dit":
+        return DiT(config.widths, heads=config.heads, **sizes)
     if config.kind == "mlp":
-        return ResidualMlp(
-            config.widths, horizon=horizon, input_size=input_size, action_size=action_size
-        )
-    return UNet(config.widths, horizon=horizon, input_size=input_size, action_size=action_size)
-
-
-class TimeModulation(nn.Module):
-    """Flow time t in [0, 1] to modulation numbers: sines and cosines, one hidden layer."""
-
-    frequency_K: Tensor
-
-    def __init__(self, modulation: int) -> None:
-        super().__init__()
-        octaves = torch.exp(torch.linspace(0, math.log(100.0), TIME_EMBEDDING // 2))
-        self.register_buffer("frequency_K", octaves * math.pi / 2, persistent=False)
-        self.hidden = nn.Linear(TIME_EMBEDDING, TIME_EMBEDDING)
-        self.out = nn.Linear(TIME_EMBEDDING, modulation)
-
-    def forward(self, t_B: Tensor) -> Tensor:
-        angle_BK = t_B[:, None] * self.frequency_K
-        return self.out(
-            functional.silu(self.hidden(torch.cat([angle_BK.sin(), angle_BK.cos()], -1)))
-        )
-
-
-class Film(nn.Module):
-    """x (1 + a) + b, with a and b read from this block's share of the modulation."""
-
-    def __init__(self, channels: int, *, start: int) -> None:
-        super().__init__()
-        self.channels = channels
-        self.start = start
-
-    def forward(self, x: Tensor, film_BM: Tensor) -> Tensor:
-        own = film_BM[:, self.start : self.start + 2 * self.channels]
-        if x.ndim == 3:
-            own = own[:, None]
-        gain, offset = own.chunk(2, -1)
-        return torch.addcmul(offset, x, 1 + gain)
-
-
-class RowConvolution(nn.Module):
-    """Convolution along the rows as one matrix product, rows first in memory.
-
-    torch's own conv1d takes a slow path on a processor when the batch is 1.
-    """
-
-    def __init__(self, channels_in: int, channels_out: int, *, stride: int = 1) -> None:
-        super().__init__()
-        self.stride = stride
-        self.taps = nn.Linear(3 * channels_in, channels_out)
-
-    def forward(self, x_BHC: Tensor) -> Tensor:
-        x = functional.pad(x_BHC, (0, 0, 1, 1))
-        rows, step = x_BHC.shape[1], self.stride
-        taps = [x[:, k : k + rows : step] for k in range(3)]
-        return self.taps(torch.cat(taps, -1))
-
-
-class ResidualBlock(nn.Module):
-    """Two convolutions, modulated in between, and a way around them."""
-
-    def __init__(self, channels_in: int, channels: int, *, film_start: int) -> None:
-        super().__init__()
-        self.norm_in = nn.LayerNorm(channels_in)
-        self.conv_in = RowConvolution(channels_in, channels)
-        self.norm = nn.LayerNorm(channels)
-        self.film = Film(channels, start=film_start)
-        self.conv = RowConvolution(channels, channels)
-        nn.init.zeros_(self.conv.taps.weight)
-        same = channels_in == channels
-        self.skip = nn.Identity() if same else nn.Linear(channels_in, channels)
-
-    def forward(self, x_BHC: Tensor, film_BM: Tensor) -> Tensor:
-        y = self.conv_in(functional.silu(self.norm_in(x_BHC)))
-        y = self.conv(functional.silu(self.film(self.norm(y), film_BM)))
-        return y + self.skip(x_BHC)
-
-
-class UNet(nn.Module):
-    """1-D U-Net over the rows of a chunk; each level after the first has half the rows.
-
-    rows H   ──block──┬──────────────────────▶ cat ──block──▶ velocity
-             H/2      └─down──block──┬──▶ cat ──block──up──┘
-             H/4                     └─down──block──block──up──┘
-    """
-
-    def __init__(
-        self, widths: tuple[int, ...], *, horizon: int, input_size: int, action_size: int
-    ) -> None:
-        super().__init__()
-        self.modulation = 0
-        self.stem = nn.Linear(input_size, widths[0])
-        self.position_HC = nn.Parameter(0.02 * torch.randn(horizon, widths[0]))
-        self.enter = nn.ModuleList(self._block(width, width) for width in widths)
-        self.down = nn.ModuleList(
-            RowConvolution(a, b, stride=2) for a, b in itertools.pairwise(widths)
-        )
-        self.middle = self._block(widths[-1], widths[-1])
-        self.up = nn.ModuleList(nn.Linear(b, a) for a, b in itertools.pairwise(widths))
-        self.leave = nn.ModuleList(self._block(2 * width, width) for width in widths)
-        self.norm = nn.LayerNorm(widths[0])
-        self.out = nn.Linear(widths[0], action_size)
-
-    def _block(self, channels_in: int, channels: int) -> ResidualBlock:
-        block = ResidualBlock(channels_in, channels, film_start=self.modulation)
-        self.modulation += 2 * channels
-        return block
-
-    def forward(self, x_BHI: Tensor, film_BM: Tensor) -> Tensor:
-        x = self.stem(x_BHI) + self.position_HC
-        kept = []
-        for level, block in enumerate(self.enter):
-            x = block(self.down[level - 1](x) if level else x, film_BM)
-            kept.append(x)
-        x = self.middle(x, film_BM)
-        for level in reversed(range(len(kept))):
-            x = self.leave[level](torch.cat([x, kept[level]], -1), film_BM)
-            if level:
-                x = self.up[level - 1](x).repeat_interleave(2, dim=1)
-        return self.out(functional.silu(self.norm(x)))
-
-
-class ResidualMlp(nn.Module):
-    """Residual blocks over the whole chunk as one vector: strong on low-dimensional states."""
-
-    def __init__(
-        self, widths: tuple[int, ...], *, horizon: int, input_size: int, action_size: int
-    ) -> None:
-        super().__init__()
-        width = widths[0]
-        self.rows = (horizon, action_size)
-        self.modulation = 2 * width * len(widths)
-        self.stem = nn.Linear(horizon * input_size, width)
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in widths)
-        self.films = nn.ModuleList(Film(width, start=2 * width * i) for i in range(len(widths)))
-        self.inner = nn.ModuleList(nn.Linear(width, width) for _ in widths)
-        self.outer = nn.ModuleList(nn.Linear(width, width) for _ in widths)
-        self.norm = nn.LayerNorm(width)
-        self.out = nn.Linear(width, horizon * action_size)
-
-    def forward(self, x_BHI: Tensor, film_BM: Tensor) -> Tensor:
-        x = self.stem(x_BHI.flatten(1))
-        blocks = zip(self.norms, self.films, self.inner, self.outer, strict=True)
-        for norm, film, inner, outer in blocks:
-            x = x + outer(functional.silu(inner(film(norm(x), film_BM))))
-        return self.out(functional.silu(self.norm(x))).unflatten(-1, self.rows)
+        return ResidualMlp(config.widths, **sizes)
+    return UNet(config.widths, **sizes)

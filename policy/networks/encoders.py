@@ -1,139 +1,16 @@
-"""Small networks that turn images into embeddings.
+"""The one place that makes an encoder: images of one stream in, an embedding out."""
 
-An image is cut into cells of 8 x 8 pixels, and each cell into its 4 quarters of 4 x 4:
-
-    ┌───┬───┐   a quarter is what is seen near by, and says where to a few pixels
-    │ 0 │ 1 │
-    ├───┼───┤   a cell joins its quarters and looks at the cells around it:
-    │ 2 │ 3 │   what is seen
-    └───┴───┘
-
-The quarters of one cell lie side by side in memory, so that after the one copy that cuts the
-image every layer but one is a plain matrix product: on a processor that is most of the speed.
-
-Legend: B batch, T frames, HWC image, N cells, Q quarters (4), P numbers of a quarter, C channels,
-K points, E embedding. Frames of one stream are stacked as channels, so that what moved shows up in
-the first layer.
-"""
-
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
-from robot_io.errors import FeelforwardError
-
-IMAGE_EMBEDDING = 64
-QUARTER = 4  # px
-CELL = 2 * QUARTER  # px
-POINTS = 16
-
-Size = tuple[int, int, int]  # H, W, C
+from policy.config import ImageStream
+from policy.networks.camera import CameraEncoder
+from policy.networks.images import Size
+from policy.networks.resnet import ResNetEncoder
+from policy.networks.tactile import TactileEncoder
 
 
-class CameraEncoder(nn.Module):
-    """Where each of 16 features is, to a quarter and finer (spatial softmax), and what there is."""
-
-    position_2M: Tensor  # row and column of every quarter, M = N Q of them, in [-1, 1]
-
-    def __init__(self, *, frames: int, width: int, size: Size) -> None:
-        super().__init__()
-        self.cells = Cells(frames=frames, width=width, size=size, reach=2)
-        self.near = nn.Linear(width, POINTS, bias=False)
-        self.around = nn.Linear(2 * width, POINTS, bias=False)
-        self.out = nn.Linear(2 * POINTS + 2 * width, IMAGE_EMBEDDING)
-        self.register_buffer("position_2M", _quarter_positions(size), persistent=False)
-
-    def forward(self, image_BTHWC: Tensor) -> Tensor:
-        """(B, E) from images scaled to [0, 1]."""
-        quarter_BNQC, cell_BNC = self.cells(image_BTHWC)
-        score_BNQK = self.near(quarter_BNQC) + self.around(cell_BNC)[:, :, None]
-        place_B2K = spatial_softmax(score_BNQK.flatten(1, 2), self.position_2M)
-        return self.out(torch.cat([place_B2K.flatten(1), cell_BNC.mean(1)], -1))
-
-
-class TactileEncoder(nn.Module):
-    """Looks at the difference to the untouched gel: its image travels with the weights."""
-
-    reference_HWC: Tensor  # [0, 1]
-    gain: Tensor  # makes the difference of unit size
-
-    def __init__(self, *, frames: int, width: int, size: Size) -> None:
-        super().__init__()
-        self.register_buffer("reference_HWC", torch.zeros(size))
-        self.register_buffer("gain", torch.ones(()))
-        self.cells = Cells(frames=frames, width=width, size=size, reach=1)
-        cells = (size[0] // CELL) * (size[1] // CELL)
-        self.out = nn.Linear(2 * width * cells, IMAGE_EMBEDDING)
-
-    def calibrate(self, reference_HWC: Tensor, typical_BTHWC: Tensor) -> None:
-        """Sets the untouched image, and the gain from images of typical use; both in [0, 1]."""
-        self.reference_HWC.copy_(reference_HWC)
-        touched = typical_BTHWC.to(self.reference_HWC.device)
-        deviation = (touched - self.reference_HWC).square().mean().sqrt()
-        self.gain.copy_(1 / deviation.clamp_min(1 / 255))
-
-    def forward(self, image_BTHWC: Tensor) -> Tensor:
-        """(B, E) from images scaled to [0, 1]."""
-        _, cell_BNC = self.cells((image_BTHWC - self.reference_HWC) * self.gain)
-        return self.out(cell_BNC.flatten(1))
-
-
-class Cells(nn.Module):
-    """Features of every quarter, and of every cell with the cells up to `reach` away."""
-
-    def __init__(self, *, frames: int, width: int, size: Size, reach: int) -> None:
-        super().__init__()
-        _check_size(size)
-        self.grid = (size[0] // CELL, size[1] // CELL)
-        self.quarter = nn.Linear(frames * size[2] * QUARTER**2, width)
-        self.join = nn.Linear(4 * width, 2 * width, bias=False)
-        self.norm = nn.LayerNorm(2 * width)
-        self.look = nn.Conv2d(
-            2 * width, 2 * width, 2 * reach + 1, padding=reach, groups=2 * width, bias=False
-        )
-        self.look_norm = nn.LayerNorm(2 * width)
-        self.mix = nn.Linear(2 * width, 2 * width)
-
-    def forward(self, image_BTHWC: Tensor) -> tuple[Tensor, Tensor]:
-        """Quarters (B, N, Q, C) and cells (B, N, 2C)."""
-        quarter_BNQC = functional.relu(self.quarter(cut(image_BTHWC)))
-        own_BNC = functional.relu(self.norm(self.join(quarter_BNQC.flatten(2))))
-        image_BHWC = own_BNC.unflatten(1, self.grid)
-        around_BHWC = self.look(image_BHWC.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        seen_BNC = functional.relu(self.mix(self.look_norm(around_BHWC.flatten(1, 2))))
-        return quarter_BNQC, own_BNC + seen_BNC
-
-
-def cut(image_BTHWC: Tensor) -> Tensor:
-    """(B, N, Q, P): cells row by row, quarters row by row in their cell, their pixels."""
-    batch, frames, height, width, channels = image_BTHWC.shape
-    rows, columns = height // CELL, width // CELL
-    x = image_BTHWC.reshape(
-        batch, frames, rows, 2, QUARTER, columns, 2, QUARTER, channels
-    )  # frame, cell row, quarter row, pixel row, cell column, quarter column, pixel column, colour
-    x = x.permute(0, 2, 5, 3, 6, 1, 4, 7, 8)
-    return x.reshape(batch, rows * columns, 4, frames * QUARTER**2 * channels)
-
-
-def spatial_softmax(score_BMK: Tensor, position_2M: Tensor) -> Tensor:
-    """Where each of K scores is largest, softly, over M places: (B, 2, K).
-
-    Levine et al. 2016, "End-to-end training of deep visuomotor policies".
-    """
-    return position_2M @ score_BMK.softmax(1)
-
-
-def _quarter_positions(size: Size) -> Tensor:
-    """(2, M) in the order of `cut`."""
-    row, column = (torch.linspace(-1, 1, length // QUARTER) for length in size[:2])
-    row = row.view(-1, 1, 2, 1).expand(-1, size[1] // CELL, 2, 2)
-    column = column.view(1, -1, 1, 2).expand(size[0] // CELL, -1, 2, 2)
-    return torch.stack([row.flatten(), column.flatten()])
-
-
-def _check_size(size: Size) -> None:
-    if size[0] % CELL or size[1] % CELL:
-        raise FeelforwardError(
-            f"Images of {size[0]} x {size[1]} px, but height and width must be multiples of "
-            f"{CELL} px: crop them or scale them at the camera."
-        )
+def make_encoder(stream: ImageStream, size: Size) -> CameraEncoder | ResNetEncoder | TactileEncoder:
+    """The encoder that `stream` names, for images of `size`, with fresh weights."""
+    if stream.kind == "tactile":
+        return TactileEncoder(frames=stream.history, width=stream.width, size=size)
+    if stream.encoder == "resnet18":
+        return ResNetEncoder(frames=stream.history, size=size)
+    return CameraEncoder(frames=stream.history, width=stream.width, size=size)

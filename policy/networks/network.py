@@ -1,19 +1,27 @@
 """The whole trainable policy: encoders of what is observed, and the denoiser they steer.
 
 Legend: B batch, T frames, HWC image, F numbers of an observation, E embedding, H rows,
-A numbers of an action, M modulation numbers.
+A numbers of an action, M modulation numbers, N observation tokens of C channels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from policy.config import ImageStream, PolicyConfig
-from policy.networks.denoisers import TimeModulation, make_denoiser
-from policy.networks.encoders import IMAGE_EMBEDDING, CameraEncoder, TactileEncoder
+from policy.config import PolicyConfig
+from policy.generative.method import make_path
+from policy.generative.mixture_head import MixtureHead, outputs
+from policy.generative.predictions import Prediction
+from policy.networks.denoisers import make_denoiser
+from policy.networks.dit import DiT, ObservationTokens
+from policy.networks.encoders import make_encoder
+from policy.networks.images import IMAGE_EMBEDDING
+from policy.networks.modulation import TimeModulation, start_at_zero
+from policy.networks.preconditioning import Preconditioning, around, plain
+from policy.networks.tactile import TactileEncoder
 
 SMALLEST_SPREAD = 0.02  # of a normalised chunk around its guess
 
@@ -25,11 +33,6 @@ class Guess:
     mean_BHA: Tensor
     spread_BHA: Tensor
 
-    def repeated(self, times: int) -> "Guess":
-        return Guess(
-            self.mean_BHA.repeat_interleave(times, 0), self.spread_BHA.repeat_interleave(times, 0)
-        )
-
 
 @dataclass(frozen=True)
 class Condition:
@@ -37,17 +40,46 @@ class Condition:
 
     film_BM: Tensor
     guess: Guess | None  # none without images
+    token_BNC: Tensor | None = None  # for a denoiser that looks at what was observed
 
     def repeated(self, times: int) -> "Condition":
         """Each observation `times` times in a row."""
-        if times == 1:
-            return self
-        guess = None if self.guess is None else self.guess.repeated(times)
-        return Condition(self.film_BM.repeat_interleave(times, 0), guess)
+        return self if times == 1 else self._each(lambda x: x.repeat_interleave(times, 0))
+
+    def every(self, n: int) -> "Condition":
+        """Of every n-th example."""
+        return self._each(lambda x: x[::n])
+
+    def followed_by(self, other: "Condition") -> "Condition":
+        """Both in one batch."""
+        return self._each(lambda x, y: torch.cat([x, y]), other)
+
+    def where(self, hidden_B: Tensor, other: "Condition") -> "Condition":
+        """`other` (of batch 1) for the examples that are hidden."""
+
+        def chosen(x: Tensor, y: Tensor) -> Tensor:
+            return torch.where(hidden_B.reshape(-1, *[1] * (x.ndim - 1)), y, x)
+
+        return self._each(chosen, other)
+
+    def _each(self, change: Callable[..., Tensor], *others: "Condition") -> "Condition":
+        """`change` of every tensor that there is, given those of `others` beside it."""
+        every = (self, *others)
+        guess = None
+        if self.guess is not None:
+            known = [each.guess for each in every if each.guess is not None]
+            guess = Guess(
+                change(*[each.mean_BHA for each in known]),
+                change(*[each.spread_BHA for each in known]),
+            )
+        tokens = [each.token_BNC for each in every if each.token_BNC is not None]
+        token_BNC = change(*tokens) if tokens else None
+        return Condition(change(*[each.film_BM for each in every]), guess, token_BNC)
 
 
 class PolicyNetwork(nn.Module):
-    """Velocity of a noisy chunk, given an observation; everything normalised, images in [0, 1]."""
+    """What `config.generative` learns of a chunk, given an observation: the prediction of a noisy
+    one, or a regression. Everything normalised, images in [0, 1]."""
 
     def __init__(
         self,
@@ -59,21 +91,29 @@ class PolicyNetwork(nn.Module):
     ) -> None:
         super().__init__()
         embedding = config.network.embedding
+        self.generative = config.generative
+        self.path = make_path(config.generative.path)
+        self.rows = (config.horizon, action_size)
         self.features = nn.Sequential(
             nn.Linear(feature_size, embedding),
             nn.SiLU(),
             nn.Linear(embedding, embedding),
         )
         self.encoders = nn.ModuleDict(
-            {stream.name: _encoder(stream, image_sizes[stream.name]) for stream in config.images}
+            {
+                stream.name: make_encoder(stream, image_sizes[stream.name])
+                for stream in config.images
+            }
         )
         self.may_give_rows = config.given_rows > 0
         self.denoiser = make_denoiser(
             config.network,
             horizon=config.horizon,
             input_size=action_size * (2 if config.images else 1) + self.may_give_rows,
-            action_size=action_size,
+            action_size=outputs(action_size) if self.generative.head == "gmm" else action_size,
         )
+        if self.generative.head == "gmm":  # components that begin alike would remain so
+            nn.init.normal_(self.denoiser.out.bias, std=0.5)
         modulation = self.denoiser.modulation
         seen = IMAGE_EMBEDDING * len(config.images)
         self.join = nn.Linear(embedding + seen, embedding)
@@ -82,6 +122,17 @@ class PolicyNetwork(nn.Module):
         )
         self.observation_modulation = nn.Linear(embedding, modulation)
         self.time_modulation = TimeModulation(modulation)
+        self.step_modulation = TimeModulation(modulation) if self.generative.shortcut else None
+        self.null_E = (  # what the encoders say where the observation is hidden
+            nn.Parameter(torch.zeros(embedding + seen)) if self.generative.null_share else None
+        )
+        self.tokens = None
+        if isinstance(self.denoiser, DiT):
+            sizes = [embedding, *[IMAGE_EMBEDDING] * len(config.images)]
+            self.tokens = ObservationTokens(sizes, self.denoiser.token_size)
+            start_at_zero(self.observation_modulation, self.time_modulation.out)
+            if self.step_modulation is not None:
+                start_at_zero(self.step_modulation.out)
 
     def condition(
         self, feature_BF: Tensor, still_BF: Tensor, image: Mapping[str, Tensor]
@@ -89,48 +140,102 @@ class PolicyNetwork(nn.Module):
         """`still_BF`: the same observation without a past; `image`: (B, T, H, W, C) each."""
         parts = [self.features(feature_BF)]
         parts += [encoder(image[name]) for name, encoder in self.encoders.items()]
-        known = functional.silu(self.join(functional.silu(torch.cat(parts, -1))))
         guess = None
         if self.glance is not None:
             guess = self.glance(still_BF, torch.cat(parts[1:], -1))
-        return Condition(self.observation_modulation(known), guess)
+        return self._known(parts, guess)
 
-    def velocity(
+    def null_condition(self) -> Condition:
+        """Of an observation that is hidden, batch 1: learnt, and around the mean of all data."""
+        assert self.null_E is not None
+        sizes = [self.features[-1].out_features, *[IMAGE_EMBEDDING] * len(self.encoders)]
+        guess = None
+        if self.glance is not None:
+            mean_BHA = self.null_E.new_zeros(1, *self.rows)
+            guess = Guess(mean_BHA, torch.ones_like(mean_BHA))
+        return self._known(list(self.null_E[None].split(sizes, -1)), guess)
+
+    def _known(self, parts: list[Tensor], guess: Guess | None) -> Condition:
+        """From what each encoder says."""
+        known = functional.silu(self.join(functional.silu(torch.cat(parts, -1))))
+        token_BNC = None if self.tokens is None else self.tokens(parts)
+        return Condition(self.observation_modulation(known), guess, token_BNC)
+
+    def predict(
         self,
         x_BHA: Tensor,
         t_B: Tensor,
         condition: Condition,
         *,
         given_BH1: Tensor | None = None,
+        step_B: Tensor | None = None,
     ) -> Tensor:
-        """dx/dt at flow time t; rows that are given are clean, at their own time 1."""
-        film_BM = condition.film_BM + self.time_modulation(t_B)
+        """`generative.prediction` at flow time t, (B, H, A).
+
+        Rows that are given are clean, at their own time 1. A shortcut model is told how long the
+        step will be.
+        """
+        film_BM = condition.film_BM + self.time_film(t_B, step_B)
         t = t_B[:, None, None]
         if given_BH1 is not None:
             t = torch.where(given_BH1, 1.0, t)
         return self.denoise(x_BHA, t, film_BM, condition)
+
+    def time_film(self, t_B: Tensor, step_B: Tensor | None = None) -> Tensor:
+        """The time's share of the modulation (B, M), and that of the step if it counts."""
+        film_BM = self.time_modulation(t_B)
+        if self.step_modulation is None:
+            return film_BM
+        return film_BM + self.step_modulation(step_B if step_B is not None else 0 * t_B)
 
     def denoise(
         self, x_BHA: Tensor, t: Tensor | float, film_BM: Tensor, condition: Condition
     ) -> Tensor:
         """The same with the modulation of observation and time already added up; t may differ
         from row to row.
-
-        The chunk lies around the guess g with about the spread s. Were it normal, then with
-        y = x - t g and v² = t² s² + (1 - t)² the best velocity would be
-        g + (t s² - (1 - t)) y / v², off by s / v. The denoiser tells the rest in units of that:
-        so it need not carry the noise through, and its first samples are guesses (after the
-        preconditioning of Karras et al. 2022, "EDM", table 1).
         """
-        if condition.guess is None:
-            return self.denoiser(self._marked([x_BHA], t), film_BM)
-        guess, spread = condition.guess.mean_BHA.detach(), condition.guess.spread_BHA.detach()
-        y = x_BHA - t * guess
-        variance = (t * spread).square() + (1 - t) ** 2
-        unit = variance.rsqrt()
-        rest = self.denoiser(self._marked([y * unit, guess], t), film_BM)
-        gain = (t * spread.square() - (1 - t)) / variance
-        return guess + gain * y + spread * unit * rest
+        shown = self._shown(x_BHA, t, condition, self.generative.prediction)
+        told = self._tell(shown.seen, t, film_BM, condition)
+        return shown.offset + shown.scale * told
+
+    def regress(self, condition: Condition) -> Tensor:
+        """Head "mse": the mean of all chunks that fit, (B, H, A).
+
+        The best data prediction at t = 0, where x is noise that tells nothing, is this mean: so
+        it is the same network, asked once, without the noise.
+        """
+        shown, told = self._asked_without_noise(condition)
+        return shown.offset + shown.scale * told
+
+    def mixture(self, condition: Condition) -> MixtureHead:
+        """Head "gmm": a mixture over chunks."""
+        shown, told = self._asked_without_noise(condition)
+        return MixtureHead.told(told.float(), offset=shown.offset, scale=shown.scale)
+
+    def _asked_without_noise(self, condition: Condition) -> tuple[Preconditioning, Tensor]:
+        nothing_BHA = condition.film_BM.new_zeros(len(condition.film_BM), *self.rows)
+        film_BM = condition.film_BM + self.time_film(condition.film_BM.new_zeros(1))
+        shown = self._shown(nothing_BHA, 0.0, condition, "data")
+        return shown, self._tell(shown.seen, 0.0, film_BM, condition)
+
+    def _shown(
+        self, x_BHA: Tensor, t: Tensor | float, condition: Condition, prediction: Prediction
+    ) -> Preconditioning:
+        guess = condition.guess
+        if guess is None:
+            return plain(x_BHA, t, path=self.path, prediction=prediction)
+        mean_BHA, spread_BHA = guess.mean_BHA.detach(), guess.spread_BHA.detach()
+        return around(mean_BHA, spread_BHA, x_BHA, t, path=self.path, prediction=prediction)
+
+    def _tell(
+        self, seen_BHA: Tensor, t: Tensor | float, film_BM: Tensor, condition: Condition
+    ) -> Tensor:
+        """What the denoiser says of these rows, the guess beside them."""
+        parts = [seen_BHA]
+        if condition.guess is not None:
+            parts.append(condition.guess.mean_BHA.detach())
+        tokens = () if condition.token_BNC is None else (condition.token_BNC,)
+        return self.denoiser(self._marked(parts, t), film_BM, *tokens)
 
     def _marked(self, parts: list[Tensor], t: Tensor | float) -> Tensor:
         """Side by side, with a mark on the rows that are given."""
@@ -172,12 +277,6 @@ class Glance(nn.Module):
         hidden = self.layers(torch.cat([feature_BF, seen_BE], -1))
         spread = SMALLEST_SPREAD + functional.softplus(self.spread(hidden.detach()))
         return Guess(self.mean(hidden).unflatten(-1, self.chunk), spread.unflatten(-1, self.chunk))
-
-
-def _encoder(stream: ImageStream, size: tuple[int, int, int]) -> nn.Module:
-    if stream.kind == "tactile":
-        return TactileEncoder(frames=stream.history, width=stream.width, size=size)
-    return CameraEncoder(frames=stream.history, width=stream.width, size=size)
 
 
 def scale_image(image: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """A trained policy at work: an observation in, a chunk of rows out.
 
-Legend: B batch (1), T steps, H rows, D width of a row, A numbers of an action, M modulation.
+Legend: B batch (1), T steps, H rows, D width of a row, A numbers of an action, F of an observation.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -11,11 +11,12 @@ from torch import Tensor
 
 from policy.config import Joining, PolicyConfig
 from policy.features import Streams, make_features, without_past
-from policy.generative.grids import Grid
-from policy.generative.samplers import Field, evaluation_times, grid_for, solve
-from policy.networks.network import Condition, PolicyNetwork, scale_image
+from policy.generative.method import make_path
+from policy.networks.network import PolicyNetwork, scale_image
+from policy.planning.drawing import make_drawing
 from policy.planning.ensemble import Ensemble
-from policy.planning.joining import Target, continuing, guided, most_coherent
+from policy.planning.joining import Target
+from policy.planning.warm_start import WarmStart
 from policy.statistics import Statistics, as_streams
 from robot_io.clock import NS_PER_MS, NS_PER_S, MonotonicClock
 from robot_io.errors import FeelforwardError
@@ -23,13 +24,10 @@ from robot_io.rows import ToolRows, VectorRows
 from robot_io.types import Leftover, MonoNs, Observation
 
 WARM_UP_PLANS = 5
-CANDIDATES = 8  # of bidirectional decoding, good and weak ones each
-WEAK_EVALUATIONS = 2  # what makes a candidate weak: so few that modes blur
-RowwiseField = Callable[[Tensor, float, Tensor | float], Tensor]  # (x, t, t of each row)
 
 
 class DiffusionPolicy:
-    """Plans by carrying noise along the learned flow; a `robot_io.interfaces.ChunkSource`.
+    """Plans by drawing from what was learnt; a `robot_io.interfaces.ChunkSource`.
 
     policy = load_checkpoint(directory)
     policy.warm_up()
@@ -62,13 +60,13 @@ class DiffusionPolicy:
         self._statistics = statistics
         self._features = make_features(config)
         self._network = network.eval().requires_grad_(False)
-        self._grid = grid_for(config.evaluations, solver=config.solver)
-        self._weak_grid = grid_for(WEAK_EVALUATIONS, solver=config.solver)
-        grids = (self._grid, self._weak_grid)
-        times = sorted({t for g in grids for t in evaluation_times(g, solver=config.solver)})
-        with torch.no_grad():
-            film_NM = network.time_modulation(torch.tensor(times))
-        self._time_film = dict(zip(times, film_NM.split(1), strict=True))
+        action = statistics.action
+        bounds = action.normalize(action.low), action.normalize(action.high)
+        self._drawing = make_drawing(self._network, config, joining=joining, bounds=bounds)
+        self._warm_start = None
+        if config.sampling.warm_start:
+            path = make_path(config.generative.path)
+            self._warm_start = WarmStart(config.sampling.warm_start, path)
         self._generator = torch.Generator()
         self.reset(seed=0)
 
@@ -84,6 +82,8 @@ class DiffusionPolicy:
         """The same seed gives the same noise, and so the same plans, again."""
         self._generator.manual_seed(seed)
         self._ensemble.reset()
+        if self._warm_start is not None:
+            self._warm_start.reset()
 
     def plan(self, observation: Observation) -> np.ndarray:
         """Rows (H, D), float64; row h is meant for `observed_ns + h * step_ms`.
@@ -97,8 +97,7 @@ class DiffusionPolicy:
             s.name: torch.from_numpy(self._image(observation, s.name)) for s in self.config.images
         }
         with torch.no_grad():  # not inference_mode: `guided` differentiates through the network
-            condition = self._condition(streams, images)
-            action_BHA = self._sample(condition, self._target(streams, observation.leftover))
+            action_BHA = self._draw(streams, images, observation.leftover)
             rows_BHD = self._features.decode(streams, self._statistics.action.restore(action_BHA))
         row_HD = rows_BHD[0].numpy()
         if self._joining == "ensemble":
@@ -116,17 +115,25 @@ class DiffusionPolicy:
         self.reset(seed=0)
         return (clock.now_ns() - started_ns) / NS_PER_S
 
-    def _condition(self, streams: Mapping[str, Tensor], images: Mapping[str, Tensor]) -> Condition:
+    def _draw(self, streams: Streams, images: Streams, leftover: Leftover | None) -> Tensor:
+        """One normalised chunk (1, H, A)."""
         feature_BF, still_BF = (
             self._statistics.observation.normalize(self._features.observation(each))
             for each in (streams, without_past(streams))
         )
         scaled = {name: scale_image(image) for name, image in images.items()}
-        return self._network.condition(feature_BF, still_BF, scaled)
+        condition = self._network.condition(feature_BF, still_BF, scaled)
+        target, start = self._target(streams, leftover), 0.0
+        if self._warm_start is not None:
+            seen = [still_BF] if condition.guess is None else [still_BF, condition.guess.mean_BHA]
+            kept = 0 if target is None else target.kept
+            start = self._warm_start.time(seen, kept=kept, horizon=self.config.horizon)
+        return self._drawing.draw(condition, target, start=start, generator=self._generator)
 
     def _target(self, streams: Streams, leftover: Leftover | None) -> Target | None:
-        """The leftover as normalised actions; None where the way of joining does not look back."""
-        if leftover is None or self._joining in ("overwrite", "ensemble"):
+        """The leftover as normalised actions, its last row held; None where nobody looks back."""
+        looks_back = self._joining not in ("overwrite", "ensemble")
+        if leftover is None or not (looks_back or self._warm_start is not None):
             return None
         row_HD = leftover.row_KD[: self.config.horizon]
         kept = len(row_HD)
@@ -134,34 +141,7 @@ class DiffusionPolicy:
         action_BHA = self._statistics.action.normalize(
             self._features.encode(streams, torch.from_numpy(filled_HD)[None])
         )
-        return Target.of(action_BHA[0, :kept], leftover.delay_rows, self.config.horizon)
-
-    def _sample(self, condition: Condition, target: Target | None) -> Tensor:
-        """One normalised chunk (1, H, A)."""
-        if self._joining == "bidirectional":
-            field = _evenly(self._velocity(condition.repeated(CANDIDATES)))
-            strong_NHA = self._solve(field, self._noise(CANDIDATES), self._grid)
-            weak_NHA = self._solve(field, self._noise(CANDIDATES), self._weak_grid)
-            return most_coherent(strong_NHA, weak_NHA, target)[None]
-        noise, velocity = self._noise(1), self._velocity(condition)
-        if target is None:
-            return self._solve(_evenly(velocity), noise, self._grid)
-        if self._joining == "guided":
-            return self._solve(guided(_evenly(velocity), target), noise, self._grid)
-        return self._solve(continuing(velocity, target), target.begun(noise), self._grid)
-
-    def _velocity(self, condition: Condition) -> RowwiseField:
-        """The network's, for this observation: what depends on time only is tabulated."""
-        film = {t: condition.film_BM + time for t, time in self._time_film.items()}
-        return lambda x, t, row_t: self._network.denoise(x, row_t, film[t], condition)
-
-    def _noise(self, count: int) -> Tensor:
-        action_size = self._statistics.action.offset.shape[-1]
-        shape = (count, self.config.horizon, action_size)
-        return torch.randn(shape, generator=self._generator)
-
-    def _solve(self, field: Field, noise_BHA: Tensor, grid: Grid) -> Tensor:
-        return solve(field, noise_BHA, grid, solver=self.config.solver)
+        return Target(action_BHA[0], kept, min(leftover.delay_rows, kept))
 
     def _vector(self, observation: Observation, name: str) -> np.ndarray:
         """(1, T, D) of the last steps."""
@@ -196,11 +176,6 @@ class DiffusionPolicy:
         size = self._statistics.vector_sizes["action"]
         leftover = Leftover(np.full((self.config.horizon, size), 0.5), delay_rows=1)
         return Observation(MonoNs(0), vectors, images, leftover)  # what joins must be warm too
-
-
-def _evenly(velocity: RowwiseField) -> Field:
-    """All rows at the same flow time."""
-    return lambda x, t: velocity(x, t, t)
 
 
 def _ensemble(config: PolicyConfig, statistics: Statistics) -> Ensemble:

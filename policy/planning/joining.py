@@ -14,16 +14,15 @@ Legend: B batch, H rows, A numbers of an action, K rows of the leftover, N candi
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from policy.generative.paths import CondOT, ProbabilityPath, coefficients
 from policy.generative.predictions import Prediction, convert
-
-Field = Callable[[Tensor, float], Tensor]  # (x (B, H, A), t) -> a prediction, shaped like x
+from policy.generative.samplers import Field
 
 MAX_GUIDANCE = 5.0  # β of Black et al. 2025
 
@@ -52,6 +51,10 @@ class Target:
     def begun(self, noise_BHA: Tensor) -> Tensor:
         """Noise, with the given rows in place."""
         return torch.where(self.given_H1, self.action_HA, noise_BHA)
+
+    def row_time(self, t: float) -> Tensor:
+        """When each row is, (H, 1): at t, but at 1 if it is given."""
+        return torch.where(self.given_H1, 1.0, torch.full_like(self.action_HA[:, :1], t))
 
     @property
     def weight_H1(self) -> Tensor:  # noqa: N802
@@ -83,7 +86,7 @@ def guided(
 ) -> Field:
     """The velocity that leads to a chunk which continues the target: no training needed.
 
-        Â = E[A | x_t],   g = [(Y - Â) ∘ w]^T ∂Â/∂x_t,   v + min(β, k / r²) g
+        Â = E[A | x_t],   g = [(Y - Â) ∘ w]^T ∂Â/∂x_t,   v + min(β, k / r²) g   (`guidance`)
 
     with r² = β_t² / (α_t² + β_t²) and k = β_t² (α_t'/α_t - β_t'/β_t), which is (1 - t) / t on
     CondOT (Black, Galliker, Levine 2025, "Real-time execution of action chunking flow policies",
@@ -107,32 +110,34 @@ def guided(
 
 
 def guidance(path: ProbabilityPath, t: float, *, most: float) -> float:
-    """min(β, k / r²) at flow time t: clipped towards both ends, least half-way (2 on CondOT).
+    """k / r² at flow time t, clipped towards both ends, least half-way (2 on CondOT).
 
-    k / r² = (α'/α - β'/β) (α² + β²); on CondOT (t² + (1 - t)²) / (t (1 - t)).
+    k / r² = (α' β - α β') (α² + β²) / (α β). The first factor is how fast this path goes, 1 on
+    CondOT; the second, (t² + (1 - t)²) / (t (1 - t)) there, is held to `most`. So guidance takes
+    the same course on every path.
     """
     alpha, beta, d_alpha, d_beta = (
         float(each) for each in coefficients(path, t, torch.zeros((), dtype=torch.float64))
     )
-    gain = (d_alpha * beta - d_beta * alpha) * (alpha**2 + beta**2)
-    product = alpha * beta
-    return most if gain >= most * product else gain / product
+    speed, square, product = d_alpha * beta - d_beta * alpha, alpha**2 + beta**2, alpha * beta
+    return speed * (most if square >= most * product else square / product)
 
 
-def continuing(network: Callable[[Tensor, float, Tensor], Tensor], target: Target) -> Field:
-    """The velocity of a network that was trained with given first rows (`given_rows`).
+def continuing(
+    network: Field, target: Target, *, tells: Literal["velocity", "data"] = "velocity"
+) -> Field:
+    """The field of a network that was trained with given first rows (`given_rows`).
 
-    `network` takes x, t, and a flow time for each row, (H, 1). The first d rows are the leftover's,
+    `network` is told the time of each row (`Target.row_time`). The first d rows are the leftover's,
     clean at their own time 1; they lie still (`begun` puts them there), and the others are carried
     from noise as usual. (Training-time real-time chunking, arXiv 2512.05964.)
     """
-    given_H1 = target.given_H1
+    still = target.action_HA if tells == "data" else 0.0
 
-    def velocity(x: Tensor, t: float) -> Tensor:
-        t_H1 = torch.where(given_H1, 1.0, torch.full_like(x[0, :, :1], t))
-        return torch.where(given_H1, 0.0, network(x, t, t_H1))
+    def field(x: Tensor, t: float) -> Tensor:
+        return torch.where(target.given_H1, still, network(target.begun(x), t))
 
-    return velocity
+    return field
 
 
 def most_coherent(

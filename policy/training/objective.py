@@ -14,20 +14,19 @@ from torch.nn import functional
 
 from policy.config import Recipe
 from policy.data.sampler import Batch
+from policy.data.share import WHOLE, Share
 from policy.features import Features, without_past
-from policy.generative.losses import Network, flow_matching_loss
-from policy.generative.paths import CondOT
-from policy.generative.time_sampling import uniform_times
+from policy.generative.method import draw_times
+from policy.generative.shortcut import EVERY, draw_steps
 from policy.networks.network import Condition, Guess, PolicyNetwork, scale_image
 from policy.statistics import Statistics, as_streams
 from policy.training.augment import colour_jitter, random_shift
-
-PATH = CondOT()
+from policy.training.chunk_loss import DrawnChunk, chunk_loss
 
 
 @dataclass(frozen=True)
 class Objective:
-    """Conditional flow matching on normalised chunks, and two helps for the encoders of images.
+    """What the recipe's method pays for normalised chunks, and two helps for encoders of images.
 
     What moved tells most of what comes, so a network that sees its own past learns to go on as
     before and looks last (de Haan et al. 2019, "Causal confusion in imitation learning"). Hence
@@ -41,42 +40,79 @@ class Objective:
     device: torch.device
 
     def loss(
-        self, network: PolicyNetwork, batch: Batch, *, draw: tuple[int, int], augment: bool
+        self,
+        network: PolicyNetwork,
+        batch: Batch,
+        *,
+        draw: tuple[int, int],
+        augment: bool,
+        share: Share = WHOLE,
     ) -> Tensor:
-        """`draw` keys the noise, the flow times, the augmentation and what is hidden."""
+        """`draw` keys the noise, the flow times, the augmentation and what is hidden.
+
+        `batch` is a share of the one that they are drawn for.
+        """
         train = self.recipe.train
         generator = keyed_generator(*draw)
         feature_BF, still_BF, action_BHA = self._numbers(batch)
-        images = self._images(batch, augment=augment, generator=generator)
+        images = self._images(batch, augment=augment, generator=generator, share=share)
         draws_BHA = action_BHA.repeat_interleave(train.noise_draws, 0)
-        noise_BHA = torch.randn(draws_BHA.shape, generator=generator).to(self.device)
-        t_B = uniform_times(len(draws_BHA), generator=generator).to(self.device)
+        noise_BHA = share.of(
+            lambda n: torch.randn(n, *draws_BHA.shape[1:], generator=generator), len(draws_BHA)
+        ).to(self.device)
+        generative = self.recipe.policy.generative
+        t_B = share.of(lambda n: draw_times(generative, n, generator=generator), len(draws_BHA))
+        t_B = t_B.to(self.device)
         if augment and train.history_dropout:
-            hidden_B1 = torch.rand(len(action_BHA), 1, generator=generator) < train.history_dropout
+            luck_B1 = share.of(lambda n: torch.rand(n, 1, generator=generator), len(action_BHA))
+            hidden_B1 = luck_B1 < train.history_dropout
             feature_BF = torch.where(hidden_B1.to(self.device), still_BF, feature_BF)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=train.bf16):
             condition = network.condition(feature_BF, still_BF, images)
-            repeated = condition.repeated(train.noise_draws)
-            given_BH1 = self._given(draws_BHA, generator) if augment else None
-            loss = flow_matching_loss(
-                _continuing(network, repeated, draws_BHA, noise_BHA, given_BH1),
-                draws_BHA,
-                noise_BHA,
-                t_B,
-                path=PATH,
+            given_BH1 = self._given(draws_BHA, generator, share) if augment else None
+            told = condition
+            if augment and generative.null_share:
+                told = self._partly_hidden(network, condition, generator, share)
+            chunk = DrawnChunk(
+                draws_BHA, noise_BHA, t_B, given_BH1, self._long_steps(t_B, generator, share)
             )
+            loss = chunk_loss(network, told.repeated(train.noise_draws), chunk)
             if augment and condition.guess is not None:
                 loss = loss + train.glance_weight * _guess_loss(condition.guess, action_BHA)
         return loss
 
-    def _given(self, action_BHA: Tensor, generator: Generator) -> Tensor | None:
+    def _given(
+        self, action_BHA: Tensor, generator: Generator, share: Share = WHOLE
+    ) -> Tensor | None:
         """Which first rows are given, (B, H, 1): 0 to `given_rows` of them, all as likely."""
         most = self.recipe.policy.given_rows
         if most == 0:
             return None
-        count_B = torch.randint(most + 1, (len(action_BHA),), generator=generator)
+        count_B = share.of(
+            lambda n: torch.randint(most + 1, (n,), generator=generator), len(action_BHA)
+        )
         row_H = torch.arange(action_BHA.shape[1])
         return (row_H < count_B[:, None])[..., None].to(self.device)
+
+    def _partly_hidden(
+        self, network: PolicyNetwork, condition: Condition, generator: Generator, share: Share
+    ) -> Condition:
+        """Some examples without their observation, for classifier-free guidance."""
+        batch = len(condition.film_BM)
+        luck_B = share.of(lambda n: torch.rand(n, generator=generator), batch)
+        hidden_B = luck_B < self.recipe.policy.generative.null_share
+        return condition.where(hidden_B.to(self.device), network.null_condition())
+
+    def _long_steps(
+        self, t_B: Tensor, generator: Generator, share: Share
+    ) -> tuple[Tensor, Tensor] | None:
+        """Of every 4th example of a shortcut model: where its long step begins, and how long."""
+        if not self.recipe.policy.generative.shortcut:
+            return None
+        count = len(t_B[::EVERY])
+        start_Q2 = share.of(lambda n: torch.stack(draw_steps(n, generator=generator), -1), count)
+        start_Q, step_Q = start_Q2.to(self.device).unbind(-1)
+        return start_Q, step_Q
 
     def _numbers(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Normalised observation (B, F), the same without a past, and action (B, H, A)."""
@@ -88,44 +124,24 @@ class Objective:
         action = self.statistics.action.normalize(self.features.encode(streams, rows_BHD))
         return feature.to(self.device), still_feature.to(self.device), action.to(self.device)
 
-    def _images(self, batch: Batch, *, augment: bool, generator: Generator) -> dict[str, Tensor]:
+    def _images(
+        self, batch: Batch, *, augment: bool, generator: Generator, share: Share
+    ) -> dict[str, Tensor]:
         train = self.recipe.train
         images = {}
         for stream in self.recipe.policy.images:
-            image = torch.from_numpy(batch.images[stream.name])
+            image = torch.from_numpy(batch.images[stream.name]).to(self.device)
             change = augment and stream.kind == "camera"
             if change and train.shift_px:
-                image = random_shift(image, up_to_px=train.shift_px, generator=generator)
-            image = image.to(self.device)
+                image = random_shift(
+                    image, up_to_px=train.shift_px, generator=generator, share=share
+                )
             images[stream.name] = (
-                colour_jitter(image, strength=train.colour_jitter, generator=generator)
+                colour_jitter(image, strength=train.colour_jitter, generator=generator, share=share)
                 if change
                 else scale_image(image)
             )
         return images
-
-
-def _continuing(
-    network: PolicyNetwork,
-    condition: Condition,
-    action_BHA: Tensor,
-    noise_BHA: Tensor,
-    given_BH1: Tensor | None,
-) -> Network:
-    """The network's velocity; where rows are given it sees them clean, and they cost nothing.
-
-    (Training-time real-time chunking, arXiv 2512.05964.)
-    """
-    if given_BH1 is None:
-        return lambda x, t: network.velocity(x, t, condition)
-    truth_BHA = action_BHA - noise_BHA  # the velocity of `PATH`
-
-    def velocity(x: Tensor, t_B: Tensor) -> Tensor:
-        x = torch.where(given_BH1, action_BHA, x)
-        told = network.velocity(x, t_B, condition, given_BH1=given_BH1)
-        return torch.where(given_BH1, truth_BHA, told)
-
-    return velocity
 
 
 def _guess_loss(guess: Guess, action_BHA: Tensor) -> Tensor:

@@ -1,19 +1,41 @@
 """All that a training needs to go on exactly where it was, in one file that is replaced whole."""
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import pydantic
 import torch
 from torch import Tensor
 
 from policy import storage
-from policy.config import Recipe
+from policy.config import Recipe, upgraded
 from policy.networks.network import PolicyNetwork
 from policy.training.ema import Ema
 from robot_io.errors import FeelforwardError
 
 STATE = "state.safetensors"
+
+
+@dataclass(frozen=True)
+class Best:
+    """The step whose averaged weights did best so far, and by what."""
+
+    measure: str  # "success", or "validation loss"
+    value: float
+    step: int
+
+    def is_at_least(self, other: "Best | None") -> bool:
+        """Of equals the later one counts, and so does one by another measure."""
+        if other is None or other.measure != self.measure:
+            return True
+        if self.measure == "success":
+            return self.value >= other.value
+        return self.value <= other.value
+
+    def __str__(self) -> str:
+        return f"step {self.step:,}, {self.measure} {self.value:.4g}"
 
 
 @dataclass
@@ -25,6 +47,7 @@ class TrainingState:
     optimizer: torch.optim.AdamW
     step: int = 0
     seconds: float = 0.0  # spent training, over all resumptions
+    best: Best | None = None
 
     def save(self, out_dir: Path, recipe: Recipe, data: str) -> None:
         metadata = {
@@ -32,6 +55,7 @@ class TrainingState:
             "seconds": repr(self.seconds),
             "recipe": recipe.model_dump_json(),
             "data": data,
+            "best": json.dumps(asdict(self.best) if self.best is not None else None),
         }
         storage.write_tensors(out_dir / STATE, dict(self._tensors()), metadata=metadata)
 
@@ -39,10 +63,12 @@ class TrainingState:
         """Raises FeelforwardError when the file is missing, corrupt or of another run."""
         path = out_dir / STATE
         tensors, metadata = storage.read_tensors(path)
-        if metadata.keys() < {"step", "seconds", "recipe", "data"}:
+        if not metadata.keys() >= {"step", "seconds", "recipe", "data"}:
             raise FeelforwardError(f"{path} is no training state of this project.")
         _check_same_run(path, metadata, recipe, data)
         self.step, self.seconds = int(metadata["step"]), float(metadata["seconds"])
+        best = json.loads(metadata.get("best", "null"))  # states of version 0.1.0 have none
+        self.best = Best(**best) if best is not None else None
         if self.step:
             self._create_moments()
         own = dict(self._tensors())
@@ -70,7 +96,7 @@ class TrainingState:
 
 
 def _check_same_run(path: Path, metadata: dict[str, str], recipe: Recipe, data: str) -> None:
-    if metadata["recipe"] != recipe.model_dump_json():
+    if _recipe(metadata["recipe"]) != recipe:
         raise FeelforwardError(
             f"{path} was trained by another recipe: resume with the one in checkpoint/config.toml, "
             "or train into a new folder."
@@ -80,3 +106,11 @@ def _check_same_run(path: Path, metadata: dict[str, str], recipe: Recipe, data: 
             f"{path} was trained on other data ({metadata['data']}), now they are {data}: "
             "train into a new folder."
         )
+
+
+def _recipe(text_json: str) -> Recipe | None:
+    """None for one that this version does not understand; keys that it lacks have defaults."""
+    try:
+        return Recipe.model_validate(upgraded(json.loads(text_json)))
+    except (json.JSONDecodeError, pydantic.ValidationError):
+        return None

@@ -1,35 +1,49 @@
-"""Trains a policy: conditional flow matching with AdamW, a cosine, and an average of the weights.
+"""Trains a policy: AdamW, a cosine, and an average of the weights, on one or many processes.
 
 out_dir/
-  checkpoint/          the averaged weights and all it takes to run them; replaced as training goes
+  checkpoint/          the averaged weights after the last step, and all it takes to run them
+  best/                the same after the step that did best on held-out episodes
   state.safetensors    what resuming needs
-  tensorboard/         loss, validation loss, learning rate, gradient norm
+  tensorboard/         losses, action errors, learning rate, gradient norm
 """
 
 import ctypes
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import rich.console
-import rich.progress
 import torch
-from torch.utils.tensorboard import SummaryWriter
+from rich.console import Console
+from torch import Tensor, nn
 
 from policy import checkpoint, storage
 from policy.config import Recipe, TrainConfig
+from policy.data.sampler import Batch
+from policy.data.share import Share
 from policy.features import make_features
+from policy.networks.network import PolicyNetwork
 from policy.statistics import Sampler, Statistics, calibrate_touch, fit_statistics
+from policy.training.curves import Curves
 from policy.training.ema import Ema
+from policy.training.memory import PeakMemory
 from policy.training.objective import Objective
-from policy.training.state import STATE, TrainingState
+from policy.training.processes import Processes
+from policy.training.progress import duration, say, watched
+from policy.training.state import STATE, Best, TrainingState
+from policy.training.validation import Validation, validate
 from robot_io.clock import NS_PER_S, MonotonicClock
 from robot_io.errors import FeelforwardError
 
-VALIDATION_BATCHES = 4
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # <malloc.h>
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Playing the task now and then while training goes on."""
+
+    play: Callable[[Path], Mapping[str, float]]  # a checkpoint's folder -> scores, with "success"
+    every: int  # steps
 
 
 @dataclass(frozen=True)
@@ -37,10 +51,16 @@ class TrainResult:
     """What `train` did."""
 
     losses: list[float]  # one per step of this call
-    validation_loss: float | None  # of the averaged weights, at the end
+    validation: Validation | None  # of the averaged weights, at the end
+    best: Best | None
     checkpoint: Path
     minutes: float  # over all resumptions
     parameters: int
+    peak_memory: PeakMemory  # of this process
+
+    @property
+    def validation_loss(self) -> float | None:
+        return None if self.validation is None else self.validation.loss
 
 
 def train(
@@ -49,30 +69,45 @@ def train(
     out_dir: Path,
     *,
     validation: Sampler | None = None,
+    evaluation: Evaluation | None = None,
     resume: bool = False,
     command: str = "",
     until_step: int | None = None,
     progress: bool = True,
+    wandb_project: str | None = None,
+    processes: Processes | None = None,
 ) -> TrainResult:
     """Trains to `recipe.train.steps`, or to `until_step` to go on another day with `resume`.
 
-    A resumed run has the same losses, to the last bit, as one that was never interrupted.
+    A resumed run has the same losses, to the last bit, as one that was never interrupted. Several
+    processes, each calling this with the same arguments, have those of one process to rounding.
     `command` goes into the card. Raises FeelforwardError when the data do not fit the recipe,
     when `out_dir` is in use, or when the loss is no longer finite.
     """
-    run = _Run(recipe, sampler, Path(out_dir), validation=validation, command=command)
-    with rich.console.Console(quiet=not progress).status("Looking at the data"):
-        run.begin(resume=resume)
+    processes = processes if processes is not None else Processes(recipe.train)
+    run = _Run(
+        recipe,
+        sampler,
+        Path(out_dir),
+        validation=validation,
+        evaluation=evaluation,
+        command=command,
+        processes=processes,
+        console=Console(quiet=not (progress and processes.is_first)),
+    )
+    run.begin(resume=resume)
     last_step = min(
         recipe.train.steps, until_step if until_step is not None else recipe.train.steps
     )
-    losses = run.advance_to(last_step, progress=progress)
+    losses = run.advance_to(last_step, wandb_project=wandb_project)
     return TrainResult(
         losses=losses,
-        validation_loss=run.validation_loss,
+        validation=run.validated,
+        best=run.state.best,
         checkpoint=run.folder,
         minutes=run.state.seconds / 60,
         parameters=run.parameters,
+        peak_memory=run.memory,
     )
 
 
@@ -84,32 +119,52 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
 
+class _Loss(nn.Module):
+    """The loss of a share as a module: what processes train together must be one."""
+
+    def __init__(self, objective: Objective, network: PolicyNetwork) -> None:
+        super().__init__()
+        self._objective = objective
+        self.network = network
+
+    def forward(self, batch: Batch, draw: tuple[int, int], share: Share) -> Tensor:
+        return self._objective.loss(self.network, batch, draw=draw, augment=True, share=share)
+
+
+@dataclass
 class _Run:
     """One training: its state, and where it goes."""
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        sampler: Sampler,
-        out_dir: Path,
-        *,
-        validation: Sampler | None,
-        command: str,
-    ) -> None:
-        self.recipe = recipe
-        self.sampler = sampler
-        self.out_dir = out_dir
-        self.folder = out_dir / "checkpoint"
-        self.validation = validation
-        self.validation_loss: float | None = None
-        self.command = command
-        self.device = _device(recipe.train)
+    recipe: Recipe
+    sampler: Sampler
+    out_dir: Path
+    validation: Sampler | None
+    evaluation: Evaluation | None
+    command: str
+    processes: Processes
+    console: Console
+    validated: Validation | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)  # of this step, where it was played
+    memory: PeakMemory = field(default_factory=PeakMemory)
+
+    def __post_init__(self) -> None:
+        self.folder = self.out_dir / "checkpoint"
+        self.device = self.processes.device
         self.clock = MonotonicClock()
 
     def begin(self, *, resume: bool) -> None:
         """Fits the statistics and builds the network, or takes both from the interrupted run."""
         torch.set_num_threads(self.recipe.train.threads)
         _keep_freed_memory()
+        self._check_folder(resume=resume)
+        say(self.console, "Looking at the data.")
+        with self.processes.first_ahead():  # the others go on from what it saves
+            self._prepare(resume=resume or not self.processes.is_first)
+        self.loss = self.processes.joined(_Loss(self.objective, self.state.network))
+
+    def _check_folder(self, *, resume: bool) -> None:
+        if not self.processes.is_first:
+            return
         used = (self.out_dir / STATE).exists() or self.folder.exists()
         if used and not resume:
             raise FeelforwardError(
@@ -117,6 +172,8 @@ class _Run:
             )
         if resume and not (self.out_dir / STATE).exists():
             raise FeelforwardError(f"{self.out_dir} holds no {STATE}: there is nothing to resume.")
+
+    def _prepare(self, *, resume: bool) -> None:
         statistics = (
             checkpoint.read_statistics(self.folder)
             if resume
@@ -131,19 +188,27 @@ class _Run:
         else:
             calibrate_touch(self.state.network, self.sampler)
             calibrate_touch(self.state.ema.network, self.sampler)
-            checkpoint.save_description(self.folder, self.recipe, statistics)
-            self._save()
+            self._save_checkpoint(self.folder)
+            self.state.save(self.out_dir, self.recipe, self.sampler.description)
 
     @property
     def parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.state.network.parameters())
 
-    def advance_to(self, last_step: int, *, progress: bool) -> list[float]:
+    def advance_to(self, last_step: int, *, wandb_project: str | None) -> list[float]:
         """Runs the steps up to `last_step`, saving on the way and at the end."""
         config, state = self.recipe.train, self.state
-        losses: list[float] = []
-        writer = SummaryWriter(str(self.out_dir / "tensorboard"), purge_step=state.step)
-        with writer, _progress(config.steps, state.step, shown=progress) as tell:
+        if not self.processes.is_first:
+            losses = [self._step()[0] for _ in range(state.step, last_step)]
+            self.processes.wait_for_all()
+            return losses
+        losses = []
+        with (
+            Curves(
+                self.out_dir, self.recipe, from_step=state.step, wandb_project=wandb_project
+            ) as curves,
+            watched(self.console, done=state.step, steps=config.steps, clock=self.clock) as tell,
+        ):
             while state.step < last_step:
                 started_ns = self.clock.now_ns()
                 loss, gradient_norm = self._step()
@@ -151,25 +216,21 @@ class _Run:
                 state.seconds += (self.clock.now_ns() - started_ns) / NS_PER_S
                 if state.step % config.log_every == 0:
                     recent = losses[-config.log_every :]
-                    self._log(writer, sum(recent) / len(recent), gradient_norm)
-                if state.step % config.checkpoint_every == 0 or state.step == last_step:
-                    self._validate(writer)
-                    self._save()
+                    self._log(curves, sum(recent) / len(recent), gradient_norm)
+                self._keep(curves, last=state.step == last_step)
                 tell(state.step, losses)
+        self.processes.wait_for_all()
         return losses
 
     def _step(self) -> tuple[float, float]:
-        """One update; (loss, gradient norm)."""
+        """One update; (loss, gradient norm), the same on all processes."""
         config, state = self.recipe.train, self.state
-        batch = self.sampler.sample(state.step)
-        draw = (config.seed, state.step)
-        loss = self.objective.loss(state.network, batch, draw=draw, augment=True)
         state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss = self._add_up_gradients()
         norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), config.gradient_clip)
-        if not math.isfinite(loss.item()) or not math.isfinite(norm.item()):
+        if not math.isfinite(loss) or not math.isfinite(norm.item()):
             raise FeelforwardError(
-                f"Training broke down at step {state.step}: loss {loss.item():g}, gradient norm "
+                f"Training broke down at step {state.step}: loss {loss:g}, gradient norm "
                 f"{norm.item():g}. Lower train.learning_rate (now {config.learning_rate:g}) and "
                 f"resume; {self.out_dir / STATE} holds the last good state."
             )
@@ -178,27 +239,77 @@ class _Run:
         state.optimizer.step()
         state.ema.update(state.network, step=state.step)
         state.step += 1
-        return loss.item(), norm.item()
+        return loss, norm.item()
 
-    def _log(self, writer: SummaryWriter, loss: float, gradient_norm: float) -> None:
+    def _add_up_gradients(self) -> float:
+        """Of the whole batch, in passes over parts of it; returns its loss."""
+        passes = self.processes.share.split(self.recipe.train.accumulate)
+        total = torch.zeros((), device=self.device)
+        for share in passes[:-1]:
+            with self.processes.apart(self.loss):
+                total += self._pass(share)
+        total += self._pass(passes[-1])
+        return self.processes.mean(total)
+
+    def _pass(self, share: Share) -> Tensor:
+        config, state = self.recipe.train, self.state
+        batch = self.sampler.sample(state.step, share)
+        loss = self.loss(batch, (config.seed, state.step), share) / config.accumulate
+        loss.backward()
+        return loss.detach()
+
+    def _log(self, curves: Curves, loss: float, gradient_norm: float) -> None:
+        self.memory.look()
+        rate = learning_rate(self.recipe.train, self.state.step - 1)
+        values = {"loss/training": loss, "gradient_norm": gradient_norm, "learning_rate": rate}
+        curves.add(self.state.step, values)
+
+    def _keep(self, curves: Curves, *, last: bool) -> None:
+        """Where a save is due: validates, saves, plays the task where that is due, and goes on."""
         step = self.state.step
-        writer.add_scalar("loss/training", loss, step)
-        writer.add_scalar("gradient_norm", gradient_norm, step)
-        writer.add_scalar("learning_rate", learning_rate(self.recipe.train, step - 1), step)
+        plays = self.evaluation is not None and (last or step % self.evaluation.every == 0)
+        if not (last or plays or step % self.recipe.train.checkpoint_every == 0):
+            return
+        self.scores = {}
+        self._validate(curves)
+        self._save_checkpoint(self.folder)
+        if plays:
+            self._evaluate(curves)
+            storage.write_text(self.folder / checkpoint.CARD, self._card())  # with the scores
+        self._keep_best(self._judged())
+        self.state.save(self.out_dir, self.recipe, self.sampler.description)
+        self.memory.look()
 
-    def _validate(self, writer: SummaryWriter) -> None:
-        """Loss of the averaged weights on held-out episodes, always on the same draws."""
+    def _validate(self, curves: Curves) -> None:
         if self.validation is None:
             return
-        with torch.no_grad():
-            losses = [
-                self.objective.loss(
-                    self.state.ema.network, self.validation.sample(i), draw=(0, i), augment=False
-                ).item()
-                for i in range(VALIDATION_BATCHES)
-            ]
-        self.validation_loss = sum(losses) / len(losses)
-        writer.add_scalar("loss/validation", self.validation_loss, self.state.step)
+        self.validated = validate(self.objective, self.state.ema.network, self.validation)
+        curves.add(self.state.step, self.validated.curves())
+        say(self.console, f"step {self.state.step:,}: held-out {self.validated}")
+
+    def _evaluate(self, curves: Curves) -> None:
+        assert self.evaluation is not None
+        started_ns = self.clock.now_ns()
+        self.scores = self.evaluation.play(self.folder)
+        torch.set_num_threads(self.recipe.train.threads)  # a policy in this process has set its own
+        curves.add(
+            self.state.step, {f"evaluation/{name}": value for name, value in self.scores.items()}
+        )
+        cost = duration((self.clock.now_ns() - started_ns) / NS_PER_S)
+        say(self.console, f"step {self.state.step:,}: {_listed(self.scores)} ({cost} to play)")
+
+    def _judged(self) -> Best | None:
+        """How good this step is: its success where the task is played, else its validation loss."""
+        if self.evaluation is not None:
+            return Best("success", self.scores["success"], self.state.step) if self.scores else None
+        if self.validated is not None:
+            return Best("validation loss", self.validated.loss, self.state.step)
+        return None
+
+    def _keep_best(self, now: Best | None) -> None:
+        if now is not None and now.is_at_least(self.state.best):
+            self._save_checkpoint(self.out_dir / "best")
+            self.state.best = now
 
     def _fresh_state(self, statistics: Statistics) -> TrainingState:
         config = self.recipe.train
@@ -214,35 +325,32 @@ class _Run:
         )
         return TrainingState(network, Ema(network, power=config.ema_power), optimizer)
 
-    def _save(self) -> None:
-        """The weights that run, then the state that resumes."""
-        storage.write_text(self.folder / checkpoint.CARD, self._card())
-        checkpoint.save_weights(self.folder, self.state.ema.network.state_dict())
-        self.state.save(self.out_dir, self.recipe, self.sampler.description)
+    def _save_checkpoint(self, folder: Path) -> None:
+        """All that runs, the weights last."""
+        checkpoint.save_description(folder, self.recipe, self.objective.statistics)
+        storage.write_text(folder / checkpoint.CARD, self._card())
+        checkpoint.save_weights(folder, self.state.ema.network.state_dict())
 
     def _card(self) -> str:
-        train_config = self.recipe.train
-        validation = f"{self.validation_loss:.4f}" if self.validation_loss is not None else "none"
+        train_config, share = self.recipe.train, self.processes.share
         facts = {
             "data": self.sampler.description,
             "command": f"`{self.command}`" if self.command else "from Python",
             "seed": train_config.seed,
             "steps": f"{self.state.step} of {train_config.steps}, batch {train_config.batch_size}",
-            "minutes": f"{self.state.seconds / 60:.1f} on {self.device.type}, "
-            f"{train_config.threads} thread(s), torch {torch.__version__}",
+            "minutes": f"{self.state.seconds / 60:.1f} on {self.device.type}, {share.count} "
+            f"process(es) of {train_config.threads} thread(s), torch {torch.__version__}",
             "parameters": f"{self.parameters:,}",
-            "validation loss": validation,
+            "validation": str(self.validated) if self.validated is not None else "none",
         }
+        if self.scores:
+            facts["evaluation"] = _listed(self.scores)
         lines = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
         return f"# Policy\n\n| | |\n|---|---|\n{lines}\n"
 
 
-def _device(config: TrainConfig) -> torch.device:
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise FeelforwardError('train.device = "cuda", but torch sees no GPU: set "cpu" or "auto".')
-    if config.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(config.device)
+def _listed(scores: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3g}" for name, value in scores.items())
 
 
 def _keep_freed_memory() -> None:
@@ -254,25 +362,3 @@ def _keep_freed_memory() -> None:
     if mallopt is not None:
         for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1)):
             mallopt(option, value)
-
-
-@contextmanager
-def _progress(steps: int, done: int, *, shown: bool) -> Iterator:
-    """Yields tell(step, losses), which moves the bar."""
-    bar = rich.progress.Progress(
-        rich.progress.TextColumn("training"),
-        rich.progress.BarColumn(),
-        rich.progress.MofNCompleteColumn(),
-        rich.progress.TextColumn("loss {task.fields[loss]:.4f}"),
-        rich.progress.TimeElapsedColumn(),
-        rich.progress.TimeRemainingColumn(),
-        disable=not shown,
-    )
-    with bar:
-        task = bar.add_task("", total=steps, completed=done, loss=math.nan)
-
-        def tell(step: int, losses: list[float]) -> None:
-            recent = losses[-50:]
-            bar.update(task, completed=step, loss=sum(recent) / len(recent))
-
-        yield tell

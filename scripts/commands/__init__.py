@@ -5,6 +5,7 @@ from typing import Protocol
 from scripts.commands.bench import BenchSim
 from scripts.commands.bench_control import BenchControl
 from scripts.commands.bench_delay import BenchDelay
+from scripts.commands.bench_denoisers import BenchDenoisers
 from scripts.commands.bench_force import BenchForce
 from scripts.commands.bench_franka import BenchFranka
 from scripts.commands.bench_gate import BenchGate
@@ -54,6 +55,7 @@ COMMANDS: dict[str, type[Command]] = {
     "bench franka": BenchFranka,
     "bench gate": BenchGate,
     "bench learn": BenchLearn,
+    "bench denoisers": BenchDenoisers,
     "bench force": BenchForce,
     "bench stopping": BenchStopping,
     "bench mutants": BenchMutants,

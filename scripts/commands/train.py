@@ -12,7 +12,8 @@ from robot_io.errors import FeelforwardError
 
 if TYPE_CHECKING:
     from policy.config import Recipe
-    from policy.data import DemoDataset
+    from policy.data import DemoDataset, WindowSampler
+    from policy.training.train import Evaluation, TrainResult
 
 HELD_OUT = 20  # every 20th episode is for validation, where there are so many
 
@@ -21,13 +22,20 @@ HELD_OUT = 20  # every 20th episode is for validation, where there are so many
 class Train:
     """Train a policy from demonstrations.
 
-    Writes RUN/checkpoint (what evaluate, demo and run take), RUN/tensorboard and what --resume
-    needs. A resumed run gives the same losses as one that was never interrupted.
+    Writes RUN/checkpoint (the last step: what evaluate, demo and run take for RUN), RUN/best (the
+    step that did best on held-out episodes or, with --evaluate-every, at the task),
+    RUN/tensorboard and what --resume needs. A resumed run gives the same losses as one that was
+    never interrupted. More in docs/training.md.
 
     Examples:
       feelforward train --data datasets/tighten_cap --out runs/tighten_cap
       feelforward train --data datasets/tighten_cap --out runs/tighten_cap --resume
       feelforward train --config configs/push_t.toml --data datasets/push_t --out runs/push_t
+      feelforward train --config configs/push_t.toml --data datasets/push_t --out runs/push_t_mse \\
+          --set policy.generative.head=mse
+      feelforward train --data datasets/tighten_cap --out runs/big --processes 4
+      feelforward train --data datasets/tighten_cap --out runs/watched --evaluate-every 2000
+      nohup feelforward train --data datasets/tighten_cap --out runs/night > night.log &
     """
 
     data: tuple[Path, ...]
@@ -36,15 +44,56 @@ class Train:
     """Folder of the run: new or empty, unless --resume."""
     config: Path = Path("configs/tighten_cap.toml")
     """The recipe: what the policy sees, its network, how it is trained."""
+    set: tuple[str, ...] = ()
+    """Keys of the recipe with other values: --set policy.network.kind=dit train.seed=1."""
     steps: int | None = None
     """Training steps instead of the recipe's."""
     resume: bool = False
     """Go on with the run in --out."""
+    processes: int = 1
+    """Processes of this machine, one per GPU, that share every batch (several machines:
+    docs/training.md)."""
+    evaluate_every: int | None = None
+    """Also play the task in the simulator every so many steps."""
+    evaluate_episodes: int = 10
+    """Episodes that --evaluate-every plays, the same every time."""
+    task: str = "TightenCap"
+    """What --evaluate-every plays: TightenCap or gym_pusht/PushT-v0."""
+    wandb: str | None = None
+    """Also send the curves to this project of Weights & Biases (pip install wandb)."""
 
     def run(self) -> None:
         recipe = self._recipe()
-        from policy.data import WindowSampler, open_dataset
+        from policy.training.processes import Processes, launched
         from policy.training.train import train
+
+        if self.processes < 1:
+            raise FeelforwardError(f"--processes {self.processes}, allowed: 1 or more.")
+        if self.processes > 1 and not launched():
+            from scripts.launch import launch
+
+            launch(self.processes)
+            return
+        with Processes(recipe.train) as processes:
+            with processes.first_ahead():  # it decodes what the others then find decoded
+                training, held_out = self._samplers(recipe)
+            result = train(
+                recipe,
+                training,
+                self.out,
+                validation=held_out,
+                evaluation=self._evaluation(recipe) if processes.is_first else None,
+                resume=self.resume,
+                command=shlex.join(["feelforward", *sys.argv[1:]]),
+                wandb_project=self.wandb,
+                processes=processes,
+            )
+        if processes.is_first:
+            self._tell(result)
+
+    def _samplers(self, recipe: "Recipe") -> "tuple[WindowSampler, WindowSampler | None]":
+        """Training windows and, where there are enough episodes, held-out ones."""
+        from policy.data import WindowSampler, open_dataset
 
         datasets = [open_dataset(path) for path in self.data]
         for each in datasets:
@@ -59,16 +108,29 @@ class Train:
             seed=recipe.train.seed,
         )
         held_out = [validation for _, validation in divided]
-        result = train(
-            recipe,
-            windows([*small, *(training for training, _ in divided)]),
-            self.out,
-            validation=windows(held_out) if held_out else None,
-            resume=self.resume,
-            command=shlex.join(["feelforward", *sys.argv[1:]]),
-        )
+        training = windows([*small, *(training for training, _ in divided)])
+        return training, windows(held_out) if held_out else None
+
+    def _evaluation(self, recipe: "Recipe") -> "Evaluation | None":
+        from policy.training.train import Evaluation
+
+        if self.evaluate_every is None:
+            return None
+        if self.evaluate_every < 1:
+            raise FeelforwardError(f"--evaluate-every {self.evaluate_every}, allowed: 1 or more.")
+        from scripts.trial import make_trial
+
+        play = make_trial(recipe.policy, task=self.task, episodes=self.evaluate_episodes)
+        return Evaluation(play, self.evaluate_every)
+
+    def _tell(self, result: "TrainResult") -> None:
         print(f"{result.parameters / 1e6:.2f} M parameters, {result.minutes:.1f} min.")
-        print(f"Checkpoint: {result.checkpoint}")
+        print(f"Peak memory: {result.peak_memory}.")
+        if result.validation is not None:
+            print(f"Held-out episodes: {result.validation}")
+        print(f"Checkpoint: {result.checkpoint} (the last step)")
+        if result.best is not None:
+            print(f"Best:       {self.out / 'best'} ({result.best})")
         print(f"Curves:     tensorboard --logdir {self.out}/tensorboard")
         print(f"Next:       feelforward evaluate --checkpoint {self.out}")
 
@@ -76,7 +138,7 @@ class Train:
         from policy.config import Recipe
         from scripts.config import load_config
 
-        recipe = load_config(self.config, Recipe)
+        recipe = load_config(self.config, Recipe, settings=self.set)
         if self.steps is None:
             return recipe
         if self.steps < 1:

@@ -7,6 +7,7 @@ import pytest
 from made_up_demos import write_dataset
 
 from policy.data import WindowSampler, open_dataset
+from policy.data.share import Share
 from robot_io.errors import FeelforwardError
 
 Write = Callable[[list[int]], Path]
@@ -55,6 +56,19 @@ def test_a_batch_depends_on_seed_and_step_alone(small: Write) -> None:
     assert not np.array_equal(one.sample(9).action_BHD, one.sample(10).action_BHD)
     assert not np.array_equal(
         one.sample(9).action_BHD, sampler_of(directory, seed=8).sample(9).action_BHD
+    )
+
+
+def test_shares_of_a_batch_together_are_the_batch(small: Write) -> None:
+    sampler = sampler_of(small([5, 9]), batch_size=12)
+    whole, shares = sampler.sample(4), [sampler.sample(4, Share(i, 3)) for i in range(3)]
+
+    for name in ("vectors", "images"):
+        for stream, x in getattr(whole, name).items():
+            parts = [getattr(share, name)[stream] for share in shares]
+            np.testing.assert_array_equal(np.concatenate(parts), x)
+    np.testing.assert_array_equal(
+        np.concatenate([share.action_BHD for share in shares]), whole.action_BHD
     )
 
 

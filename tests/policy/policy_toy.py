@@ -13,6 +13,7 @@ from policy.config import (
     VectorStream,
 )
 from policy.data.sampler import Batch
+from policy.data.share import WHOLE, Share
 
 CAMERA = (96, 96, 3)
 TOUCH = (32, 32, 3)
@@ -27,14 +28,14 @@ class ToolSampler:
     seed: int = 0
     description: str = "made-up tool poses"
 
-    def sample(self, step: int) -> Batch:
+    def sample(self, step: int, share: Share = WHOLE) -> Batch:
         rng = np.random.default_rng([self.seed, step])
         vectors = {s.name: self._rows(rng, s.history) for s in self.config.vectors}
         images = {
             s.name: rng.integers(0, 256, (self.batch_size, s.history, *size(s)), np.uint8)
             for s in self.config.images
         }
-        return Batch(vectors, images, self._rows(rng, self.config.horizon))
+        return _part(Batch(vectors, images, self._rows(rng, self.config.horizon)), share)
 
     def first_image(self, name: str) -> np.ndarray:
         stream = next(s for s in self.config.images if s.name == name)
@@ -54,15 +55,25 @@ class ForkSampler:
     seed: int = 0
     description: str = "made-up forks"
 
-    def sample(self, step: int) -> Batch:
+    def sample(self, step: int, share: Share = WHOLE) -> Batch:
         rng = np.random.default_rng([self.seed, step])
         side_B = rng.choice([-1.0, 1.0], (self.batch_size, 1, 1))
         rows = 0.8 * side_B * np.ones((1, self.horizon, 2)) + 0.2 * side_B * [[[0.0, 1.0]]]
         state = rng.uniform(-1, 1, (self.batch_size, 2, 3))
-        return Batch({"state": state.astype(np.float32)}, {}, rows.astype(np.float32))
+        whole = Batch({"state": state.astype(np.float32)}, {}, rows.astype(np.float32))
+        return _part(whole, share)
 
     def first_image(self, name: str) -> np.ndarray:
         raise AssertionError(f"no images, asked for {name}")
+
+
+def _part(batch: Batch, share: Share) -> Batch:
+    rows = share.rows(len(batch.action_BHD))
+    return Batch(
+        {name: x[rows] for name, x in batch.vectors.items()},
+        {name: x[rows] for name, x in batch.images.items()},
+        batch.action_BHD[rows],
+    )
 
 
 def random_rows(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

@@ -88,6 +88,17 @@ def test_half_the_bits_give_nearly_the_same_plan(checkpoint: Path, tmp_path: Pat
     np.testing.assert_allclose(half, full, atol=0.02)
 
 
+def test_trained_weights_may_be_drawn_from_in_another_way(checkpoint: Path) -> None:
+    plain = load_checkpoint(checkpoint).plan(observation())
+    same = load_checkpoint(checkpoint, sampling={"solver": "midpoint"}).plan(observation())
+    np.testing.assert_array_equal(same, plain)
+    other = load_checkpoint(checkpoint, sampling={"solver": "ddim", "evaluations": 3})
+    assert other.config.sampling.evaluations == 3
+    assert not np.array_equal(other.plan(observation()), plain)
+    with pytest.raises(FeelforwardError, match=r"sampling = .*: midpoint takes 2 evaluations"):
+        load_checkpoint(checkpoint, sampling={"evaluations": 3})
+
+
 def test_the_untouched_gel_travels_along(checkpoint: Path) -> None:
     images = load_checkpoint(checkpoint).reference_images
     assert set(images) == {"tactile_left", "tactile_right"}

@@ -3,7 +3,8 @@
 import pydantic
 import pytest
 
-from policy.config import NetworkConfig, PolicyConfig, TrainConfig
+from policy.config import NetworkConfig, PolicyConfig, Recipe, TrainConfig, upgraded
+from policy.generative.config import GenerativeConfig
 
 STATE = {"action": "vector", "vectors": [{"name": "state", "history": 2}]}
 
@@ -15,8 +16,8 @@ STATE = {"action": "vector", "vectors": [{"name": "state", "history": 2}]}
         ({"action": "tool"}, 'needs the vector stream "measured"'),
         ({"vectors": []}, "at least 1 item"),
         ({"vectors": [{"name": "a"}, {"name": "a"}]}, "named once"),
-        ({"evaluations": 5}, "2 evaluations per step, got 5"),
-        ({"evalutions": 5}, "Extra inputs are not permitted"),
+        ({"sampling": {"evaluations": 5}}, "2 evaluations per step, got 5"),
+        ({"evaluations": 6}, "Extra inputs are not permitted"),
         (
             {
                 "action": "tool",
@@ -43,6 +44,15 @@ def test_nan_infinity_and_negative_rates_are_refused(name: str, value: float) ->
 def test_an_mlp_has_one_width() -> None:
     with pytest.raises(pydantic.ValidationError, match="must all be equal"):
         NetworkConfig(kind="mlp", widths=(64, 128))
+
+
+def test_an_older_recipe_is_understood() -> None:
+    old = {"policy": {**STATE, "solver": "euler", "evaluations": 7}}
+    recipe = Recipe.model_validate(upgraded(old))
+    assert (recipe.policy.sampling.solver, recipe.policy.sampling.evaluations) == ("euler", 7)
+    assert recipe.policy.generative == GenerativeConfig()
+    now = recipe.model_dump(mode="json")
+    assert upgraded(now) == now
 
 
 def test_the_history_names_every_stream() -> None:

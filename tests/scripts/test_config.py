@@ -3,8 +3,12 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
+from policy.config import Recipe
 from robot_io.errors import FeelforwardError
+from scripts.checkpoints import REPOSITORY
 from scripts.config import StrictModel, load_config
+
+PUSH_T = REPOSITORY / "configs" / "push_t.toml"
 
 
 class Gate(StrictModel):
@@ -83,6 +87,35 @@ def test_broken_toml_says_where(tmp_path: Path) -> None:
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(FeelforwardError, match=r"nowhere\.toml does not exist\."):
         load_config(tmp_path / "nowhere.toml", Config)
+
+
+@pytest.mark.parametrize(
+    ("setting", "key", "value"),
+    [
+        ("policy.network.kind=dit", "kind", "dit"),
+        ("policy.network.widths=[96, 96]", "widths", (96, 96)),
+        ('policy.network.kind="dit"', "kind", "dit"),
+    ],
+)
+def test_a_setting_says_otherwise_than_the_file(setting: str, key: str, value: object) -> None:
+    settings = ("policy.network.widths=[64]", setting)
+    recipe = load_config(PUSH_T, Recipe, settings=settings)
+    assert getattr(recipe.policy.network, key) == value
+    assert recipe.policy.horizon == 16
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("train.steps", "is no setting: allowed is table.key=value"),
+        ("train..steps=3", "is no setting"),
+        ("train.step=3", "train.step is not a known key; the nearest valid one is train.steps"),
+        ("train.steps=many", "train.steps = 'many', allowed"),
+    ],
+)
+def test_a_setting_that_cannot_be_meant_is_refused(setting: str, sentence: str) -> None:
+    with pytest.raises(FeelforwardError, match=sentence):
+        load_config(PUSH_T, Recipe, settings=(setting,))
 
 
 def test_a_file_that_extends_another_lists_only_what_differs(tmp_path: Path) -> None:

@@ -6,10 +6,13 @@ from policy_toy import CAMERA, TOUCH, tool_config
 from torch.nn import functional
 
 from policy.config import NetworkConfig
-from policy.networks.denoisers import RowConvolution, make_denoiser
-from policy.networks.encoders import CameraEncoder, TactileEncoder, cut, spatial_softmax
+from policy.networks.camera import CameraEncoder
+from policy.networks.cells import cut
+from policy.networks.denoisers import make_denoiser
+from policy.networks.images import spatial_softmax
 from policy.networks.network import PolicyNetwork
-from policy.training.augment import colour_jitter, random_shift
+from policy.networks.tactile import TactileEncoder
+from policy.networks.unet import RowConvolution
 from robot_io.errors import FeelforwardError
 
 
@@ -49,7 +52,7 @@ def test_the_whole_network_learns_in_all_its_parts(horizon: int) -> None:
     x_BHA = torch.randn(2, horizon, 10)
     for _ in range(2):  # the first convolutions wake up after one step, behind zero weights
         condition = network.condition(torch.randn(2, 20), torch.randn(2, 20), images)
-        velocity_BHA = network.velocity(x_BHA, torch.rand(2), condition)
+        velocity_BHA = network.predict(x_BHA, torch.rand(2), condition)
         assert condition.guess is not None
         guess = condition.guess.mean_BHA + condition.guess.spread_BHA
         (velocity_BHA.square().mean() + guess.square().mean()).backward()
@@ -98,21 +101,3 @@ def test_an_untouched_gel_is_nothing_to_the_tactile_encoder() -> None:
                 parameter.zero_()
         assert encoder(reference.expand(1, 1, *TOUCH)).abs().max() < 1e-5
         assert encoder(torch.rand(1, 1, *TOUCH)).abs().max() > 1e-2
-
-
-def test_a_shift_moves_all_frames_of_an_example_alike_and_repeats_the_border() -> None:
-    image = torch.arange(12 * 12, dtype=torch.uint8).view(1, 1, 12, 12, 1).repeat(5, 2, 1, 1, 3)
-    shifted = random_shift(image, up_to_px=3, generator=torch.Generator().manual_seed(0))
-    assert shifted.dtype == torch.uint8
-    assert torch.equal(shifted[:, 0], shifted[:, 1])
-    padded = functional.pad(image[:, 0].float().permute(0, 3, 1, 2), (3,) * 4, mode="replicate")
-    for i in range(5):
-        windows = padded[i, 0].unfold(0, 12, 1).unfold(1, 12, 1).flatten(0, 1)
-        assert (windows == shifted[i, 0, :, :, 0]).all(-1).all(-1).any()
-
-
-def test_colours_change_by_no_more_than_asked() -> None:
-    image = torch.full((200, 1, 4, 4, 3), 128, dtype=torch.uint8)
-    changed = colour_jitter(image, strength=0.1, generator=torch.Generator().manual_seed(0))
-    assert 0.34 <= changed.min() < 0.40
-    assert 0.60 < changed.max() <= 0.66

@@ -63,6 +63,19 @@ def test_one_that_overwrites_changes_its_mind(checkpoint: Path) -> None:
     assert share_on_the_old_side(checkpoint, "overwrite") < 0.75
 
 
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_warm_start_keeps_the_side_while_little_changes(checkpoint: Path, changed: bool) -> None:
+    policy = load_checkpoint(checkpoint, sampling={"warm_start": 3.0, "evaluations": 2})
+    kept = []
+    for seed in range(16):
+        policy.reset(seed)
+        side = 1.0 if seed % 2 else -1.0
+        policy.plan(observation(None, seed=seed + 100 * changed))
+        rows_HD = policy.plan(observation(side, seed=seed))
+        kept.append(np.sign(rows_HD[:, 0].mean()) == side)
+    assert (np.mean(kept) < 0.8) if changed else all(kept)
+
+
 def test_given_rows_come_out_as_they_were_planned(checkpoint: Path) -> None:
     policy = load_checkpoint(checkpoint, joining="trained")
     seen = observation(1.0)

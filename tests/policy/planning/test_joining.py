@@ -9,7 +9,14 @@ import torch
 from policy_toy import random_rows
 from torch import Tensor, nn
 
-from policy.generative.paths import CondOT, Polynomial, VariancePreservingCosine
+from policy.generative.diffusion_samplers import dpm_solver
+from policy.generative.paths import (
+    CondOT,
+    Polynomial,
+    VarianceExploding,
+    VariancePreservingCosine,
+    coefficients,
+)
 from policy.generative.predictions import PREDICTIONS, Prediction, converted
 from policy.generative.samplers import grid_for, solve
 from policy.planning.ensemble import Ensemble
@@ -63,6 +70,16 @@ def test_the_guidance_is_that_of_the_paper_on_the_straight_path(t: float) -> Non
 
 def test_the_guidance_is_clipped_at_both_ends_and_never_divides_by_zero() -> None:
     assert guidance(CondOT(), 0.0, most=5.0) == guidance(CondOT(), 1.0, most=5.0) == 5.0
+
+
+@pytest.mark.parametrize("path", [VariancePreservingCosine(), VarianceExploding()])
+def test_every_path_is_guided_along_the_same_course(path) -> None:
+    """Where its noise is as strong, beside its data and per speed, the guidance is the same."""
+    at = coefficients(path, 0.4, torch.zeros((), dtype=torch.float64))
+    same_t = (at.alpha / (at.alpha + at.beta)).item()
+    speed = (at.d_alpha * at.beta - at.d_beta * at.alpha).item()
+    expected = speed * guidance(CondOT(), same_t, most=5.0)
+    assert guidance(path, 0.4, most=5.0) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("path", [VariancePreservingCosine(), Polynomial(2.0)])
@@ -146,20 +163,38 @@ def test_a_guided_chunk_continues_the_leftover_and_an_unguided_one_does_not() ->
     assert off["guided behind"] < 0.5 * off["free behind"]
 
 
-def test_given_rows_lie_still_and_the_network_sees_them_clean_at_time_one() -> None:
+def test_given_rows_lie_still_and_the_network_sees_them_clean() -> None:
     seen = []
 
-    def network(x: Tensor, t: float, t_H1: Tensor) -> Tensor:
-        seen.append((x, t, t_H1))
+    def network(x: Tensor, t: float) -> Tensor:
+        seen.append(x)
         return torch.ones_like(x)
 
     noise = draw(7, 1, H, A)
     chunk = solve(continuing(network, TARGET), TARGET.begun(noise), (0.0, 0.5, 1.0), solver="euler")
     torch.testing.assert_close(chunk[0, :D], TARGET.action_HA[:D], rtol=0, atol=0)
     torch.testing.assert_close(chunk[0, D:], noise[0, D:] + 1)
-    for x, t, t_H1 in seen:
+    for x in seen:
         assert torch.equal(x[0, :D], TARGET.action_HA[:D])
-        assert t_H1.flatten().tolist() == [1.0] * D + [t] * (H - D)
+
+
+def test_a_network_that_tells_data_sees_given_rows_clean_though_the_sampler_moves_them() -> None:
+    seen = []
+
+    def network(x: Tensor, t: float) -> Tensor:
+        seen.append(x)
+        return torch.ones_like(x)
+
+    field = continuing(network, TARGET, tells="data")
+    chunk = dpm_solver(field, draw(7, 1, H, A), (0.0, 0.5, 1.0), path=CondOT())
+    torch.testing.assert_close(chunk[0, :D], TARGET.action_HA[:D])
+    torch.testing.assert_close(chunk[0, D:], torch.ones(H - D, A, dtype=torch.float64))
+    for x in seen:
+        assert torch.equal(x[0, :D], TARGET.action_HA[:D])
+
+
+def test_given_rows_are_at_time_one_and_the_others_where_the_chunk_is() -> None:
+    assert TARGET.row_time(0.3).flatten().tolist() == pytest.approx([1.0] * D + [0.3] * (H - D))
 
 
 def test_bidirectional_decoding_takes_the_candidate_of_least_loss() -> None:

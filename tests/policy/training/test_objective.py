@@ -81,7 +81,7 @@ def test_several_draws_of_noise_are_averaged(monkeypatch: pytest.MonkeyPatch) ->
         images = {name: scale_image(torch.from_numpy(x)) for name, x in batch.images.items()}
         condition = network.condition(feature_BF, still_BF, images)
         one = flow_matching_loss(
-            lambda x, t, known=condition: network.velocity(x, t, known),
+            lambda x, t, known=condition: network.predict(x, t, known),
             action_BHA,
             noise_KHA[k::3],
             t_K[k::3],
@@ -160,11 +160,11 @@ def test_given_rows_are_seen_clean_at_time_one_and_cost_nothing(
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     off = 100.0
 
-    def velocity(x, t_B, condition, *, given_BH1=None):
+    def predict(x, t_B, condition, *, given_BH1, step_B):
         seen.append((x, given_BH1))
         return torch.where(given_BH1, off, torch.zeros_like(x))
 
-    monkeypatch.setattr(network, "velocity", velocity)
+    monkeypatch.setattr(network, "predict", predict)
     with_garbage = objective.loss(network, batch, draw=(0, 0), augment=True)
     off = 0.0
     without = objective.loss(network, batch, draw=(0, 0), augment=True)
@@ -187,7 +187,7 @@ def test_the_network_is_told_which_rows_are_given(monkeypatch: pytest.MonkeyPatc
             parameter.data += 0.1 * torch.randn_like(parameter)
     condition, t_B = network.condition(feature_BF, still_BF, {}), torch.full((4,), 0.4)
     given_BH1 = torch.zeros(4, 16, 1, dtype=torch.bool)
-    plain = network.velocity(x, t_B, condition)
-    assert torch.equal(network.velocity(x, t_B, condition, given_BH1=given_BH1), plain)
+    plain = network.predict(x, t_B, condition)
+    assert torch.equal(network.predict(x, t_B, condition, given_BH1=given_BH1), plain)
     given_BH1[:, :3] = True
-    assert not torch.allclose(network.velocity(x, t_B, condition, given_BH1=given_BH1), plain)
+    assert not torch.allclose(network.predict(x, t_B, condition, given_BH1=given_BH1), plain)

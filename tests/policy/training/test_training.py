@@ -1,5 +1,6 @@
 """The trainer learns, resumes to the bit, and stops with a sentence."""
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,10 +9,11 @@ import pytest
 import torch
 from policy_toy import ForkSampler, ToolSampler, fork_recipe, tool_config
 
-from policy import statistics
+from policy import statistics, storage
 from policy.checkpoint import load_checkpoint
 from policy.config import Recipe, TrainConfig
 from policy.data.sampler import Batch
+from policy.data.share import WHOLE, Share
 from policy.training.train import learning_rate, train
 from robot_io.errors import FeelforwardError
 from robot_io.types import MonoNs, Observation
@@ -61,10 +63,10 @@ def test_a_resumed_training_has_the_losses_of_an_uninterrupted_one(
 def test_a_killed_training_goes_on_from_its_last_save(tmp_path: Path) -> None:
     @dataclass(frozen=True)
     class Dying(ForkSampler):
-        def sample(self, step: int) -> Batch:
+        def sample(self, step: int, share: Share = WHOLE) -> Batch:
             if step == 25:
                 raise KeyboardInterrupt
-            return super().sample(step)
+            return super().sample(step, share)
 
     recipe = fork_recipe(kind="mlp", steps=40, checkpoint_every=10)
     whole = train(recipe, ForkSampler(), tmp_path / "whole", progress=False)
@@ -88,8 +90,8 @@ def test_a_loss_that_breaks_down_stops_the_training_and_spares_the_last_save(
 
     @dataclass(frozen=True)
     class Broken(ForkSampler):
-        def sample(self, step: int) -> Batch:
-            batch = super().sample(step)
+        def sample(self, step: int, share: Share = WHOLE) -> Batch:
+            batch = super().sample(step, share)
             return replace(batch, action_BHD=batch.action_BHD * np.nan) if step == 12 else batch
 
     with pytest.raises(FeelforwardError, match=r"step 12: loss nan.*Lower train.learning_rate"):
@@ -111,6 +113,21 @@ def test_resuming_with_another_recipe_or_other_data_is_refused(tmp_path: Path) -
     other = ForkSampler(description="other forks")
     with pytest.raises(FeelforwardError, match="other data"):
         train(recipe, other, tmp_path, resume=True, progress=False)
+
+
+def test_a_training_goes_on_whose_recipe_lacks_what_came_later_with_a_default(
+    tmp_path: Path,
+) -> None:
+    recipe = fork_recipe(kind="mlp", steps=30)
+    train(recipe, ForkSampler(), tmp_path, until_step=2, progress=False)
+    path = tmp_path / "state.safetensors"
+    tensors, metadata = storage.read_tensors(path)
+    older = json.loads(metadata["recipe"])
+    assert older["train"].pop("accumulate") == 1
+    del metadata["best"]
+    storage.write_tensors(path, tensors, metadata=metadata | {"recipe": json.dumps(older)})
+    resumed = train(recipe, ForkSampler(), tmp_path, until_step=3, resume=True, progress=False)
+    assert len(resumed.losses) == 1
 
 
 def test_there_must_be_something_to_resume(tmp_path: Path) -> None:

@@ -1,0 +1,184 @@
+"""Drawing a normalised chunk from what the network learnt, whichever way it learnt it.
+
+Legend: B batch, H rows, A numbers of an action, N candidates.
+"""
+
+from typing import Protocol
+
+import torch
+from torch import Generator, Tensor
+
+from policy.config import Joining, PolicyConfig
+from policy.generative.predictions import Prediction, convert
+from policy.generative.samplers import Field, warm_start
+from policy.generative.sampling import Sampler, make_sampler
+from policy.networks.network import Condition, PolicyNetwork
+from policy.planning.joining import MAX_GUIDANCE, Target, continuing, guided, most_coherent
+from policy.planning.network_field import NetworkFields
+from robot_io.errors import FeelforwardError
+
+CANDIDATES = 8  # of bidirectional decoding, good and weak ones each
+WEAK_EVALUATIONS = 2  # what makes a candidate weak: so few that modes blur
+RK4_FEWEST = 3
+
+
+class Drawing(Protocol):
+    """A way from what was observed to a plan."""
+
+    def draw(
+        self, condition: Condition, target: Target | None, *, start: float, generator: Generator
+    ) -> Tensor:
+        """(1, H, A). `target`: what the last plan left; `start` > 0: the time to start from it."""
+        ...
+
+
+def make_drawing(
+    network: PolicyNetwork, config: PolicyConfig, *, joining: Joining, bounds: tuple[Tensor, Tensor]
+) -> Drawing:
+    """What `config.generative` names. `bounds`: of normalised actions in the data, for clipping.
+
+    Raises FeelforwardError where the way of joining needs what this policy is not.
+    """
+    head = config.generative.head
+    if joining == "bidirectional" and config.sampling.solver == "adaptive":
+        raise FeelforwardError(
+            'joining = "bidirectional" compares with plans of few evaluations, which solver = '
+            '"adaptive" does not draw: choose another solver.'
+        )
+    if head == "flow":
+        return FlowDrawing(network, config, joining=joining, bounds=bounds)
+    if joining not in ("overwrite", "ensemble"):
+        raise FeelforwardError(
+            f'joining = "{joining}" steers a plan while it is drawn from noise, which head = '
+            f'"{head}" does not do: choose overwrite or ensemble.'
+        )
+    return MeanDrawing(network) if head == "mse" else MixtureDrawing(network)
+
+
+class MeanDrawing:
+    """Head "mse": the mean of all plans that fit; nothing is drawn."""
+
+    def __init__(self, network: PolicyNetwork) -> None:
+        self._network = network
+
+    def draw(
+        self, condition: Condition, target: Target | None, *, start: float, generator: Generator
+    ) -> Tensor:
+        return self._network.regress(condition)
+
+
+class MixtureDrawing:
+    """Head "gmm": the middle of a component, drawn by its weight."""
+
+    def __init__(self, network: PolicyNetwork) -> None:
+        self._network = network
+
+    def draw(
+        self, condition: Condition, target: Target | None, *, start: float, generator: Generator
+    ) -> Tensor:
+        return self._network.mixture(condition).draw(generator)
+
+
+class FlowDrawing:
+    """Head "flow": noise, carried to a plan.
+
+    network, guided by its condition ─▶ velocity or data, clipped ─▶ joined ─▶ sampler
+    """
+
+    def __init__(
+        self,
+        network: PolicyNetwork,
+        config: PolicyConfig,
+        *,
+        joining: Joining,
+        bounds: tuple[Tensor, Tensor],
+    ) -> None:
+        self._rows, self._joining, self._bounds = network.rows, joining, bounds
+        self._prediction: Prediction = config.generative.prediction
+        self._shortcut, self._clip = config.generative.shortcut, config.sampling.clip
+        self._sampler = make_sampler(config.sampling, config.generative)
+        self._weak_sampler = make_sampler(
+            config.sampling.model_copy(update={"evaluations": _few(config)}), config.generative
+        )
+        self._warm: dict[float, Sampler] = {}
+        self._network = NetworkFields(network, config)
+        self._network.tabulate(self._sampler, self._weak_sampler)
+
+    def draw(
+        self, condition: Condition, target: Target | None, *, start: float, generator: Generator
+    ) -> Tensor:
+        if self._joining == "bidirectional":
+            return self._most_coherent(condition, target, generator)
+        sampler, noise = self._sampler, self._noise(1, generator)
+        if start > 0 and target is not None:
+            sampler = self._started_at(start)
+            x = warm_start(target.action_HA, noise, path=sampler.path, t=start)
+        else:
+            x = sampler.begin(noise)
+        if target is None or self._joining in ("overwrite", "ensemble"):
+            return sampler.draw(self._field(condition, sampler), x, generator=generator)
+        if self._joining == "guided":
+            field = self._guided(condition, target, sampler)
+            return sampler.draw(field, x, generator=generator)
+        network = self._network.field(condition, sampler, row_time=target.row_time)
+        field = continuing(self._asked(network, sampler), target, tells=sampler.asks_for)
+        return target.begun(sampler.draw(field, target.begun(x), generator=generator))
+
+    def _most_coherent(
+        self, condition: Condition, target: Target | None, generator: Generator
+    ) -> Tensor:
+        condition = condition.repeated(CANDIDATES)
+        strong_NHA, weak_NHA = (
+            sampler.draw(
+                self._field(condition, sampler),
+                sampler.begin(self._noise(CANDIDATES, generator)),
+                generator=generator,
+            )
+            for sampler in (self._sampler, self._weak_sampler)
+        )
+        return most_coherent(strong_NHA, weak_NHA, target)[None]
+
+    def _field(self, condition: Condition, sampler: Sampler) -> Field:
+        return self._asked(self._network.field(condition, sampler), sampler)
+
+    def _guided(self, condition: Condition, target: Target, sampler: Sampler) -> Field:
+        """A long step of a shortcut model must not be pulled past the target."""
+        most = min(MAX_GUIDANCE, 1 / sampler.step) if self._shortcut else MAX_GUIDANCE
+        velocity = guided(
+            self._network.field(condition, sampler),
+            target,
+            prediction=self._prediction,
+            path=sampler.path,
+            max_guidance=most,
+        )
+        return self._asked(velocity, sampler, source="velocity")
+
+    def _asked(self, field: Field, sampler: Sampler, *, source: Prediction | None = None) -> Field:
+        """The field as the sampler asks for it, with its data clipped if the recipe says so."""
+        source, wanted = source if source is not None else self._prediction, sampler.asks_for
+        path, (low, high) = sampler.path, self._bounds
+        if source == wanted and not self._clip:
+            return field
+
+        def asked(x: Tensor, t: float) -> Tensor:
+            value = field(x, t)
+            if not self._clip:
+                return convert(value, x, t, path=path, source=source, target=wanted)
+            data = convert(value, x, t, path=path, source=source, target="data")
+            return convert(data.clamp(low, high), x, t, path=path, source="data", target=wanted)
+
+        return asked
+
+    def _started_at(self, start: float) -> Sampler:
+        if start not in self._warm:
+            self._warm[start] = self._sampler.started_at(start)
+            self._network.tabulate(self._warm[start])
+        return self._warm[start]
+
+    def _noise(self, count: int, generator: Generator) -> Tensor:
+        return torch.randn((count, *self._rows), generator=generator)
+
+
+def _few(config: PolicyConfig) -> int:
+    fewest = RK4_FEWEST if config.sampling.solver == "rk4" else WEAK_EVALUATIONS
+    return min(fewest, config.sampling.evaluations)

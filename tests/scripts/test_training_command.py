@@ -1,0 +1,161 @@
+"""`feelforward train` as a user calls it: several processes, the task played on the way, a log
+file, and data that are larger than the memory.
+"""
+
+import os
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from policy.data import LeRobotWriter
+from robot_io.errors import FeelforwardError
+from scripts.cli import parse
+from scripts.commands.train import Train
+
+MIB = 1 << 20
+PUSH_T = """
+[policy]
+action = "vector"
+vectors = [{ name = "keypoint" }, { name = "agent" }]
+sampling = { evaluations = 2 }
+network = { kind = "mlp", widths = [64], embedding = 32 }
+[train]
+batch_size = 16
+warmup_steps = 1
+device = "cpu"
+checkpoint_every = 4
+"""
+CAMERA = """
+[policy]
+action = "vector"
+vectors = [{ name = "agent" }]
+images = [{ name = "scene", width = 8 }]
+network = { kind = "mlp", widths = [64], embedding = 32 }
+[train]
+batch_size = 8
+warmup_steps = 1
+device = "cpu"
+"""
+
+
+def write_demonstrations(directory: Path, *, episodes: int, rows: int, lines: int = 0) -> Path:
+    """An agent that drifts over Push-T's field; with a camera where it has lines."""
+    writer = LeRobotWriter(directory, fps=10, robot_type="sim")
+    rng = np.random.default_rng(0)
+    for seed in range(episodes):
+        agent = (256 + np.cumsum(rng.normal(0, 3, (rows, 2)), 0)).astype(np.float32)
+        images = {}
+        if lines:
+            shade = np.uint8(20 * seed + 10)
+            images["scene"] = np.broadcast_to(shade, (rows, lines, 4 * lines // 3, 3))
+        writer.save_episode(
+            vectors={
+                "agent": agent,
+                "keypoint": np.tile(agent, 9),
+                "action": agent + np.float32(1),
+            },
+            images=images,
+            stamps={"row": 100_000_000 * np.arange(rows)},
+            task="Push.",
+        )
+    return directory
+
+
+def feelforward(*arguments: str | Path, code: int = 0, data_limit: int | None = None) -> str:
+    """What the command says when its output goes to a file, errors when it fails with `code`."""
+
+    def limit() -> None:
+        if data_limit is not None:
+            resource.setrlimit(resource.RLIMIT_DATA, (data_limit, data_limit))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.cli", *map(str, arguments)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MUJOCO_GL": "egl"},
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)  # half a minute on an idle core
+def test_processes_share_a_training_and_the_task_is_played_on_the_way(tmp_path: Path) -> None:
+    pytest.importorskip("gym_pusht")
+    data = write_demonstrations(tmp_path / "data", episodes=21, rows=20)
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(PUSH_T)
+    common = ["train", "--config", recipe, "--data", data, "--steps", "8"]
+    said = feelforward(*common, "--out", tmp_path / "one")
+    assert "step 8 of 8, loss" in said
+    assert re.search(r"Held-out episodes: loss [\d.]+, action error: mean_absolute", said)
+    assert re.search(r"best \(step \d, validation loss", said)
+    assert re.search(r"Peak memory: [\d.]+ GiB of its own, [\d.]+ GiB of mapped files", said)
+    play = ["--evaluate-every", "4", "--evaluate-episodes", "2", "--task", "gym_pusht/PushT-v0"]
+    said = feelforward(*common, "--out", tmp_path / "two", "--processes", "2", *play)
+    assert re.search(
+        r"step 4: success 0, max_reward [\d.]+, coverage [\d.e-]+ \(.* to play\)", said
+    )
+    assert "best (step 8, success 0)" in said
+    assert said.count("Looking at the data.") == 1
+    said = feelforward(*common, "--out", tmp_path / "two", "--processes", "2", code=1)
+    assert "already holds a training" in said
+    assert "process 0 of 2 ended with exit code 1" in said
+    assert "Traceback" not in said
+    weights = [
+        safetensors.torch.load_file(tmp_path / run / "checkpoint" / "weights.safetensors")
+        for run in ("one", "two")
+    ]
+    for name, mine in weights[0].items():
+        torch.testing.assert_close(weights[1][name], mine, rtol=0, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)  # half a minute on an idle core
+def test_data_larger_than_the_memory_of_the_process_train(tmp_path: Path) -> None:
+    """The limit holds for what is the process's own (heap and private pages), the interpreter and
+    torch included; decoded, the images are larger than all of that."""
+    data = write_demonstrations(tmp_path / "data", episodes=8, rows=450, lines=240)
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(CAMERA)
+    said = feelforward(
+        *("train", "--config", recipe, "--data", data, "--out", tmp_path / "run", "--steps", "3"),
+        data_limit=640 * MIB,
+    )
+    decoded = next((data / ".cache").rglob("scene.npy")).stat().st_size
+    assert decoded > 780 * MIB
+    peak = re.search(r"Peak memory: ([\d.]+) GiB of its own, ([\d.]+) GiB of mapped", said)
+    assert peak is not None
+    assert float(peak[1]) * 1024 < 640
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--processes", "0"], "--processes 0, allowed: 1 or more"),
+        (["--evaluate-every", "0"], "--evaluate-every 0, allowed: 1 or more"),
+        (["--evaluate-every", "5", "--evaluate-episodes", "0"], "--evaluate-episodes 0, allowed"),
+        (["--evaluate-every", "5", "--task", "Tower"], "--task Tower is not known"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused_before_the_training(
+    tmp_path: Path, option: list[str], message: str
+) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(PUSH_T)
+    data = write_demonstrations(tmp_path / "data", episodes=1, rows=3)
+    run = str(tmp_path / "run")
+    arguments = ["train", "--config", str(recipe), "--data", str(data), "--out", run]
+    command = parse([*arguments, *option])
+    assert isinstance(command, Train)
+    with pytest.raises(FeelforwardError, match=message):
+        command.run()
+    assert not (tmp_path / "run").exists()
