@@ -146,6 +146,8 @@ class PushTWorld:
 class PushTAgent:
     """The round pusher, as an arm that takes rows of x, y (px)."""
 
+    stopped_by: str | None = None  # its stop is over with the next command
+
     def __init__(self, world: PushTWorld) -> None:
         self._world = world
 

@@ -31,7 +31,7 @@ def test_a_policy_comes_out_of_demonstrations_and_can_be_evaluated(
     demonstrations: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe, run = tmp_path / "quick.toml", str(tmp_path / "run")
-    recipe.write_text(f'extends = "{TIGHTEN_CAP}"\n[policy]\nsampling = { evaluations = 2 }\n')
+    recipe.write_text(f'extends = "{TIGHTEN_CAP}"\n[policy]\nsampling = {{ evaluations = 2 }}\n')
     config = ["--config", str(recipe)]
     main(["train", *config, "--data", str(demonstrations), "--out", run, "--steps", "5"])
     reports = []
