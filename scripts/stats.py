@@ -80,6 +80,8 @@ def crossed_interval(value_SE: np.ndarray, *, level: float = 0.95) -> Crossed:
     training tells nothing of others: then it is the interval over starts only.
     """
     trainings, starts = value_SE.shape
+    if starts < 2:
+        raise ValueError(f"starts = {starts}, allowed 2 or more")
     mean = value_SE.mean()
     of_training_S, of_start_E = value_SE.mean(1), value_SE.mean(0)
     rest_SE = value_SE - of_training_S[:, None] - of_start_E + mean

@@ -1,0 +1,150 @@
+"""`feelforward bench learn`: what must hold of the generative core and of policies, measured."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+from robot_io.errors import FeelforwardError
+
+if TYPE_CHECKING:
+    from scripts.learn.row import Result, Row
+
+RowName = Literal[
+    "samplers",
+    "order",
+    "diffusers",
+    "conversions",
+    "modes",
+    "push_t",
+    "denoisers",
+    "evaluations",
+]
+NEED_NO_DATA: tuple[RowName, ...] = ("samplers", "order", "diffusers", "conversions", "modes")
+
+
+@dataclass(frozen=True, slots=True)
+class BenchLearn:
+    """Measure what must hold of paths, samplers and trained policies, row by row.
+
+    Rows:
+      samplers     every sampler arrives at targets with closed forms
+      order        orders of convergence, against the theory
+      diffusers    DDPM, DDIM and DPM-Solver++ against the schedulers of diffusers
+      conversions  velocity, score, noise, data and v turned into each other and back
+      modes        left or right round an obstacle: flow, DDPM, mixture, MSE
+      push_t       human Push-T: reward and success with intervals (full: 5 trainings)
+      denoisers    U-Net, DiT and MLP, flow and DDPM, at equal data and steps (full: 30 trainings)
+      evaluations  success against network evaluations, warm and cold, and against σ_t (full: 12)
+
+    Without ROW, those that need no data. Writes OUT/ROW.jsonl (the same command goes on where it
+    was cut), OUT/ROW.png and trainings in OUT/runs; prints a table and a verdict per row; exits
+    with 1 when a claim was missed.
+
+    Examples:
+      feelforward bench learn
+      feelforward bench learn push_t --data datasets/push_t
+      feelforward bench learn denoisers --data datasets/push_t --size full --out out/night
+      feelforward bench learn --pictures docs
+    """
+
+    rows: tyro.conf.Positional[tuple[RowName, ...]] = ()
+    """Rows to measure."""
+    size: Literal["small", "full"] = "small"
+    """Minutes, or a night."""
+    data: Path | None = None
+    """Push-T's human demonstrations (see feelforward dataset); others need another --out."""
+    out: Path = Path("out/bench_learn")
+    """Folder of the results."""
+    workers: int = 1
+    """Processes that play Push-T."""
+    json: Path | None = None
+    """File for one JSON object with all figures."""
+    pictures: Path | None = None
+    """Draw the pictures of docs/theory.md into this folder, and measure nothing."""
+
+    def run(self) -> None:
+        if self.pictures is not None:
+            from scripts.learn.pictures import draw
+
+            draw(self.pictures)
+            return
+        names = self.rows or NEED_NO_DATA
+        self._check(names)
+        from robot_io.machine import machine
+
+        results = {name: self._result(name) for name in names}
+        for name, result in results.items():
+            for claim in result.claims:
+                print(f"{name}: {claim.what}: {claim.value}: {claim.verdict}")
+        print(machine())
+        if self.json is not None:
+            self._save(results)
+        claims = [claim for result in results.values() for claim in result.claims]
+        if any(claim.verdict == "MISSED" for claim in claims):
+            sys.exit(1)
+
+    def _check(self, names: Sequence[RowName]) -> None:
+        from robot_io.files import check_writable
+
+        check_writable(self.json)
+        needy = [name for name in names if name not in NEED_NO_DATA]
+        if needy and self.data is None:
+            raise FeelforwardError(
+                f"No --data, which {', '.join(needy)} learn from: give Push-T's human "
+                "demonstrations, brought in by feelforward dataset import-zarr."
+            )
+
+    def _result(self, name: RowName) -> "Result":
+        """Measures a row, prints its table, draws its plot."""
+        from rich.console import Console
+
+        from scripts.learn.cell_log import CellLog
+        from scripts.learn.row import Result
+        from scripts.progress import episode_progress
+
+        row, measured = self._row(name), []
+        cells = row.cells(self.size)
+        log = CellLog(self.out / f"{name}.jsonl")
+        with episode_progress() as progress:
+            bar = progress.add_task(name, total=len(cells), note="")
+            for each in log.measure(cells, row.measure):
+                measured.append(each)
+                progress.update(bar, advance=1)
+        Console().print(row.table(measured))
+        row.plot(self.out / f"{name}.png", measured)
+        print(f"Plot: {self.out / f'{name}.png'}")
+        return Result(measured, row.claims(measured))
+
+    def _row(self, name: RowName) -> "Row":
+        from scripts.learn import against_diffusers, conversions, modes, order, samplers
+
+        closed = {
+            "samplers": samplers.Samplers,
+            "order": order.Order,
+            "diffusers": against_diffusers.AgainstDiffusers,
+            "conversions": conversions.Conversions,
+            "modes": modes.Modes,
+        }
+        if name in closed:
+            return closed[name]()
+        from scripts.learn import push_t_rows
+        from scripts.learn.push_t import PushTBench
+
+        assert self.data is not None  # `_check`
+        bench = PushTBench(data=self.data, runs=self.out / "runs", workers=self.workers)
+        return push_t_rows.ROWS[name](bench)
+
+    def _save(self, results: "Mapping[str, Result]") -> None:
+        from robot_io.files import replacing
+        from robot_io.machine import machine
+
+        rows = {name: result.as_dict() for name, result in results.items()}
+        assert self.json is not None
+        with replacing(self.json) as path:
+            content = {"size": self.size, "rows": rows, "machine": machine()}
+            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,108 @@
+"""Policies trained on human Push-T, and what they do from a hundred starts.
+
+A cell is a training and a way of drawing plans from it. Cells that differ in the latter only share
+a training, in a folder named after what makes it; training and playing go on where they were cut.
+
+Legend: S trainings, E episodes.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from policy.checkpoint import load_checkpoint
+from policy.config import Recipe
+from policy.data import WindowSampler, open_dataset
+from policy.planning.inference import DiffusionPolicy
+from policy.training.state import STATE
+from policy.training.train import TrainResult, train
+from scripts.checkpoints import REPOSITORY
+from scripts.commands.train import HELD_OUT
+from scripts.config import load_config
+from scripts.evaluation import make_push_t_player
+from scripts.learn.row import Figures
+from scripts.workers import play_seeds
+
+FIRST_SEED = 100_000
+Settings = tuple[str, ...]  # of a recipe, as `feelforward train --set` takes them
+Sampling = tuple[tuple[str, str | float], ...]  # keys of [policy.sampling] with other values
+
+
+@dataclass(frozen=True, slots=True)
+class PushTCell:
+    """`recipe` is a file of configs/; `sampling` may be chosen anew for a training."""
+
+    name: str  # for tables
+    recipe: str
+    training: Settings = ()
+    sampling: Sampling = ()
+    seed: int = 0  # of the training
+    episodes: int = 100
+    recipe_digest: str = ""  # so that the log knows a recipe that was changed
+
+    def trained_recipe(self) -> Recipe:
+        path = REPOSITORY / "configs" / self.recipe
+        return load_config(path, Recipe, settings=(*self.training, f"train.seed={self.seed}"))
+
+    @property
+    def run_name(self) -> str:
+        """One folder per training."""
+        return f"{Path(self.recipe).stem}-{self.digest()}-seed{self.seed}"
+
+    def digest(self) -> str:
+        """Of what is trained, whatever files and settings it comes from."""
+        content = self.trained_recipe().model_dump_json()
+        return hashlib.sha256(content.encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True, slots=True)
+class PushTBench:
+    """Where the demonstrations are, where trainings go, and how many processes play."""
+
+    data: Path
+    runs: Path
+    workers: int = 1
+
+    def measure(self, cell: PushTCell) -> Figures:
+        """Trains, unless that is done, and plays; per episode what the benchmark reports."""
+        done = self.train(cell)
+        make = partial(_make_player, str(done.checkpoint), cell.sampling)
+        seeds = range(FIRST_SEED, FIRST_SEED + cell.episodes)
+        results = [each.result for each in play_seeds(make, seeds, workers=self.workers)]
+        return {
+            "max_reward": [result.scores["max_reward"] for result in results],
+            "success": [result.success for result in results],
+            "training_minutes": done.minutes,
+            "parameters": done.parameters,
+        }
+
+    def train(self, cell: PushTCell) -> TrainResult:
+        """The same as `feelforward train`: every 20th episode is held out."""
+        recipe, run = cell.trained_recipe(), self.runs / cell.run_name
+        training, held_out = open_dataset(self.data).split(HELD_OUT)
+        windows = partial(
+            WindowSampler,
+            history=recipe.policy.history(),
+            horizon=recipe.policy.horizon,
+            batch_size=recipe.train.batch_size,
+            seed=recipe.train.seed,
+        )
+        return train(
+            recipe,
+            windows(training),
+            run,
+            validation=windows(held_out),
+            resume=(run / STATE).exists(),
+            command=f"feelforward bench learn ({cell.name})",
+        )
+
+
+def _make_player(checkpoint: str, sampling: Sampling):  # in a worker process
+    return make_push_t_player(partial(_load, Path(checkpoint), sampling))
+
+
+def _load(checkpoint: Path, sampling: Sampling) -> DiffusionPolicy:
+    policy = load_checkpoint(checkpoint, sampling=dict(sampling))
+    policy.warm_up()
+    return policy

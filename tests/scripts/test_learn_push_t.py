@@ -1,0 +1,215 @@
+"""Trained policies in `bench learn`: who shares a training, and what the figures come to."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from policy.checkpoint import resampled
+from policy.data import LeRobotWriter
+from robot_io.errors import FeelforwardError
+from scripts.learn import push_t_rows
+from scripts.learn.push_t import PushTBench, PushTCell
+from scripts.learn.push_t_rows import DDPM, ROWS, Denoisers, Evaluations, PushT
+from scripts.stats import crossed_difference, crossed_interval, student_quantile
+
+BENCH = PushTBench(data=Path("none"), runs=Path("none"))
+
+
+@pytest.mark.parametrize("size", ["small", "full"])
+@pytest.mark.parametrize("name", ROWS)
+def test_every_cell_is_a_sound_recipe_that_can_be_drawn_so(name: str, size: str) -> None:
+    cells = ROWS[name](BENCH).cells(size)  # type: ignore[arg-type]
+    assert len({(cell.name, cell.seed) for cell in cells}) == len(cells)
+    for cell in cells:
+        resampled(cell.trained_recipe().policy, dict(cell.sampling))
+
+
+def test_ways_of_drawing_share_a_training_and_seeds_do_not() -> None:
+    cells = Evaluations(BENCH).cells("full")
+    assert len({cell.run_name for cell in cells}) == 4 * 3  # what is learnt × seeds
+    flow = [cell for cell in Denoisers(BENCH).cells("full") if cell.name == "MLP, flow"]
+    assert {cell.run_name for cell in flow} == {c.run_name for c in PushT(BENCH).cells("full")}
+
+
+def test_the_full_size_trains_the_recipe_as_it_is() -> None:
+    (cell, *_) = PushT(BENCH).cells("full")
+    assert (cell.training, cell.episodes) == ((), 100)
+    assert cell.trained_recipe().train.steps == 18_000
+
+
+def test_ddpm_for_any_network_is_ddpm_as_the_recipe_has_it() -> None:
+    one, other = PushTCell("a", push_t_rows.MLP, DDPM), PushTCell("b", "push_t_ddpm.toml")
+    assert one.trained_recipe() == other.trained_recipe()
+
+
+def test_a_misspelt_key_is_a_sentence() -> None:
+    cell = PushTCell("odd", "push_t.toml", training=("policy.generative.pathh=ddpm",))
+    with pytest.raises(FeelforwardError, match=r"policy\.generative\.pathh is not a known key"):
+        cell.trained_recipe()
+
+
+def figures(rewards: Sequence[float], successes: Sequence[bool], minutes: float = 15) -> dict:
+    return {
+        "max_reward": list(rewards),
+        "success": list(successes),
+        "training_minutes": minutes,
+        "parameters": 2_000_000,
+    }
+
+
+def played(cells: Sequence[PushTCell], rate: float, *, seed: int = 0, minutes: float = 15) -> list:
+    """Made-up episodes with this rate of success; some starts are harder, for everyone."""
+    rng = np.random.default_rng(seed)
+    measured = []
+    for cell in cells:
+        hard_E = (np.arange(cell.episodes) * 0.618) % 1 + 0.05 * rng.normal(size=cell.episodes)
+        success = hard_E < rate
+        reward = np.where(success, 1.0, 0.9)
+        told = figures(reward.tolist(), success.tolist(), minutes)
+        measured.append((cell, told))
+    return measured
+
+
+def test_push_t_is_judged_by_reward_success_and_minutes(tmp_path: Path) -> None:
+    row = PushT(BENCH)
+    full = row.cells("full")
+    assert [c.verdict for c in row.claims(played(full, 0.8))] == ["kept"] * 3
+    bad = row.claims(played(full, 0.3, minutes=100))
+    assert [c.verdict for c in bad] == ["MISSED"] * 3
+    for rate in (0.0, 1.0):
+        small = row.claims(played(row.cells("small"), rate))
+        assert [c.verdict for c in small] == ["open"] * 3, "a small run settles nothing"
+    assert row.table(played(full, 0.8)).row_count == 1
+    row.plot(tmp_path / "push_t.png", played(full, 0.8))
+    assert (tmp_path / "push_t.png").stat().st_size > 3000
+
+
+def test_flow_and_ddpm_are_equivalent_missed_or_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = Denoisers(BENCH)
+    cells = [cell for cell in row.cells("full") if cell.name.startswith("MLP")]
+    monkeypatch.setattr(Denoisers, "NETWORKS", (("MLP", push_t_rows.MLP),))
+    flow, ddpm = ([c for c in cells if c.name.endswith(head)] for head in ("flow", "DDPM"))
+
+    def verdict(of_ddpm: float) -> str:
+        measured = [*played(flow, 0.6), *played(ddpm, of_ddpm, seed=1)]
+        return row.claims(measured)[1].verdict  # on success
+
+    assert verdict(0.6) == "kept"
+    assert verdict(0.2) == "MISSED"
+    assert verdict(0.52) == "open"
+
+
+def test_few_evaluations_are_held_against_the_best(tmp_path: Path) -> None:
+    row = Evaluations(BENCH)
+    cells = row.cells("full")
+    measured = [
+        (cell, played([cell], 0.9 if cell.name == "cold: shortcut, 2" else 0.5)[0][1])
+        for cell in cells
+    ]
+    (claim,) = row.claims(measured)
+    assert claim.verdict == "kept"
+    assert "cold: shortcut, 2" in claim.value
+    worse = [(c, played([c], 0.9 if c.name == "cold: shortcut, 8" else 0.5)[0][1]) for c in cells]
+    assert row.claims(worse)[0].verdict == "MISSED"
+    row.plot(tmp_path / "evaluations.png", measured)
+    assert (tmp_path / "evaluations.png").stat().st_size > 5000
+
+
+# ---- intervals
+
+
+def test_one_training_has_the_interval_over_starts() -> None:
+    value_SE = np.random.default_rng(0).normal(size=(1, 400))
+    told = crossed_interval(value_SE)
+    half = 1.96 * value_SE.std() / 20
+    assert told.mean == pytest.approx(value_SE.mean())
+    assert (told.low, told.high) == pytest.approx((told.mean - half, told.mean + half), abs=0.02)
+
+
+def test_one_start_has_no_interval() -> None:
+    with pytest.raises(ValueError, match="starts = 1, allowed 2 or more"):
+        crossed_interval(np.zeros((5, 1)))
+
+
+def test_trainings_that_differ_widen_the_interval() -> None:
+    rng = np.random.default_rng(0)
+    alike_SE = rng.normal(size=(5, 100))
+    apart_SE = alike_SE + np.linspace(-1, 1, 5)[:, None]
+    alike, apart = (crossed_interval(each) for each in (alike_SE, apart_SE))
+    assert apart.mean == pytest.approx(alike.mean)
+    assert apart.high - apart.low > 2 * (alike.high - alike.low)
+
+
+def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
+    """Trainings and starts have effects of their own; the truth is 0."""
+    rng, held = np.random.default_rng(1), 0
+    for _ in range(60):
+        value_SE = rng.normal(size=(8, 1)) / 4 + rng.normal(size=(1, 60)) + rng.normal(size=(8, 60))
+        told = crossed_interval(value_SE)
+        held += told.low < 0 < told.high
+    assert held >= 51
+
+
+@pytest.mark.parametrize(
+    ("probability", "degrees", "expected"),
+    [(0.975, 4, 2.776), (0.95, 4, 2.132), (0.975, 9, 2.262), (0.975, 99, 1.984)],  # R: qt
+)
+def test_the_quantiles_of_student_are_the_published_ones(
+    probability: float, degrees: float, expected: float
+) -> None:
+    assert student_quantile(probability, degrees) == pytest.approx(expected, abs=2e-3)
+
+
+def test_starts_that_both_play_cancel_in_a_difference() -> None:
+    rng = np.random.default_rng(0)
+    start_1E = 5 * rng.normal(size=(1, 100))
+    one_SE, other_SE = (start_1E + 0.1 * rng.normal(size=(3, 100)) for _ in range(2))
+    told = crossed_difference(one_SE + 0.5, other_SE)
+    assert told.low > 0.4
+    assert told.high < 0.6
+    with pytest.raises(ValueError, match=r"trainings, starts = \(3, 100\) and \(3, 99\)"):
+        crossed_difference(one_SE, other_SE[:, 1:])
+
+
+# ---- all of it, in small
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_cell_trains_once_and_is_played_in_several_ways(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gym_pusht", reason="Push-T needs the extra 'pusht'")
+    from scripts.learn import push_t
+
+    rng = np.random.default_rng(0)
+    writer = LeRobotWriter(tmp_path / "data", fps=10, robot_type="made up")
+    for seed in range(20):
+        vectors = {
+            name: rng.uniform(50, 450, (24, size)).astype(np.float32)
+            for name, size in (("keypoint", 18), ("agent", 2), ("action", 2))
+        }
+        stamps = {"row": 100_000_000 * np.arange(24)}
+        extra = {"seed": seed, "success": True, "reason": ""}
+        writer.save_episode(vectors=vectors, images={}, stamps=stamps, task="push", extra=extra)
+    trained = []
+    monkeypatch.setattr(push_t, "train", _counting(push_t.train, trained))
+    bench = PushTBench(tmp_path / "data", tmp_path / "runs")
+    training = ("train.steps=4", "train.warmup_steps=1", "train.batch_size=8")
+    cells = [
+        PushTCell(f"{n}", "push_t.toml", training, (("evaluations", n),), 0, 1) for n in (2, 4)
+    ]
+    told = [bench.measure(cell) for cell in cells]
+    assert trained == [4, 0], "steps of each call"
+    assert all(0 <= each["max_reward"][0] <= 1 for each in told)
+
+
+def _counting(train, steps: list[int]):
+    def counted(*arguments, **options):
+        done = train(*arguments, **options)
+        steps.append(len(done.losses))
+        return done
+
+    return counted
