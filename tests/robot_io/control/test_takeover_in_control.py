@@ -205,6 +205,7 @@ def test_plans_of_the_policy_are_refused_meanwhile_and_recorded(bench: Bench) ->
     for _ in range(10):
         bench.follow_person(10)
         assert bench.policy() == "taken_over"
+    bench.tick()  # a message is recorded with the tick that follows it
     assert bench.led_by(100) == [TELEOP] * 100
     taken = [taken for taken in bench.log.record().messages()][before:]
     plans = [t for t in taken if isinstance(t.message, ActionChunk) and t.outcome == "taken_over"]
