@@ -41,7 +41,12 @@ class Did:
 
 
 class Arm(Protocol):
-    """A simulated arm under Cartesian impedance control."""
+    """A simulated arm under Cartesian impedance control, critically damped."""
+
+    @property
+    def mass_kg(self) -> float:
+        """Of the tool as the spring feels it, along the axis in which it is heaviest."""
+        ...
 
     def reset(self, row_8: np.ndarray) -> None:
         """At rest at the row, or as near to it as it can be."""
@@ -66,14 +71,16 @@ class PointArm:
     m x'' = k (r - x) + d (r' - x') + push,   r'' = w² (command - r) - 2 w r',   d = 2 sqrt(k m)
     """
 
+    mass_kg = MASS_KG
+
     def __init__(self, stiffness_n_per_m: float) -> None:
         self._stiffness = stiffness_n_per_m
         self._damping = 2 * sqrt(stiffness_n_per_m * MASS_KG)
         self._steps = {ms: self._transition(ms / 1000) for ms in (1, STEP_MS)}
         self.reset(np.array([0.45, 0.0, 0.3, 0.0, 1.0, 0.0, 0.0, 0.04]))
 
-    def _transition(self, dt_s: float) -> tuple[np.ndarray, np.ndarray]:
-        """(A, B) of the state r, r', x, x' and of the inputs command, push; constant in `dt_s`."""
+    def _transition(self, dt_s: float) -> np.ndarray:
+        """(4, 6): from r, r', x, x' and the inputs command, push, constant in `dt_s`, to r … x'."""
         k, d, w = self._stiffness / MASS_KG, self._damping / MASS_KG, FILTER_RAD_S
         flow = np.zeros((6, 6))
         flow[0, 1] = flow[2, 3] = 1.0
@@ -82,42 +89,41 @@ class PointArm:
         whole = np.eye(6) + flow * (dt_s / 64)  # exponential by 64 small steps, squared together
         for _ in range(6):
             whole = whole @ whole
-        return whole[:4, :4].copy(), whole[:4, 4:].copy()
+        return whole[:4].copy()
 
     def reset(self, row_8: np.ndarray) -> None:
-        self._state_43 = np.zeros((4, 3))
-        self._state_43[0] = self._state_43[2] = row_8[:3]
+        self._motion_63 = np.zeros((6, 3))  # r, r', x, x', command, push
+        self._motion_63[[0, 2, 4]] = row_8[:3]
         self._command_8 = row_8.copy()
         w, x, y, z = row_8[3:7].tolist()
         self._quat: Quaternion = (w, x, y, z)
         self._turning = (0.0, 0.0, 0.0)
         self._width = float(row_8[7])
+        self._row_8 = self._measured()
 
     def advance(self, row_8: np.ndarray | None, ms: int, disturbance: Disturbance) -> Did:
         if row_8 is not None:
             self._command_8 = row_8.astype(float)
-        input_23 = np.stack([self._command_8[:3], disturbance.push_3])
+        motion_63, axis = self._motion_63, disturbance.wall_axis
+        motion_63[4:] = self._command_8[:3], disturbance.push_3
         fastest = contact_n = 0.0
         for step in [STEP_MS] * (ms // STEP_MS) + [1] * (ms % STEP_MS):
-            before_3 = self._state_43[2]
-            move, drive = self._steps[step]
-            self._state_43 = move @ self._state_43 + drive @ input_23
-            contact_n = self._blocked(before_3, disturbance)
-            vx, vy, vz = self._state_43[3].tolist()
+            before = 0.0 if axis is None else float(motion_63[2, axis])
+            motion_63[:4] = self._steps[step] @ motion_63
+            if axis is not None:
+                contact_n = self._blocked(axis, before, 1.0 if disturbance.wall_upwards else -1.0)
+            vx, vy, vz = motion_63[3].tolist()
             fastest = max(fastest, sqrt(vx * vx + vy * vy + vz * vz))
             self._turn(step / 1000)
+        self._row_8 = self._measured()
         return Did(fastest, contact_n)
 
-    def _blocked(self, before_3: np.ndarray, disturbance: Disturbance) -> float:
-        axis = disturbance.wall_axis
-        if axis is None:
+    def _blocked(self, axis: int, before: float, sign: float) -> float:
+        r, r_rate, x, _, _, _ = self._motion_63[:, axis].tolist()
+        if sign * (x - before) <= 0:
             return 0.0
-        state_43, sign = self._state_43, 1.0 if disturbance.wall_upwards else -1.0
-        if sign * (state_43[2, axis] - before_3[axis]) <= 0:
-            return 0.0
-        state_43[2, axis], state_43[3, axis] = before_3[axis], 0.0
-        spring_n = self._stiffness * (state_43[0, axis] - state_43[2, axis])
-        return sign * float(spring_n + self._damping * state_43[1, axis])
+        self._motion_63[2:4, axis] = before, 0.0
+        return sign * (self._stiffness * (r - before) + self._damping * r_rate)
 
     def _turn(self, dt_s: float) -> None:
         w, x, y, z = self._command_8[3:7].tolist()
@@ -136,4 +142,7 @@ class PointArm:
         return np.empty(0)
 
     def row(self) -> np.ndarray:
-        return np.array([*self._state_43[2], *self._quat, self._width])
+        return self._row_8
+
+    def _measured(self) -> np.ndarray:
+        return np.array([*self._motion_63[2].tolist(), *self._quat, self._width])

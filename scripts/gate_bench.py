@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from math import exp, log
+from math import exp, hypot, log
 from pathlib import Path
 from typing import Any
 
@@ -261,11 +261,12 @@ class Stretch:
 
     def _begin(self) -> None:
         self._gate = CommandGate(self._limits, self._body)
-        self._checker = Checker(self._own)
+        self._checker = Checker(self._own, self._arm.mass_kg)
         self._arm.reset(START)
         self._given_8 = self._arm.row()
         self._now_ns = NS_PER_S
         self._armed = False
+        self._misled = False  # the command that the arm follows came of a false pose
 
     def play(self) -> Tally:
         tally = self._tally
@@ -274,6 +275,7 @@ class Stretch:
             before = tally.violations
             self._pass_time(asked)
             self._tick(asked)
+            self._misled = not asked.truthful
             tally.commands += 1
             if tally.violations > before:
                 self._end()
@@ -291,7 +293,7 @@ class Stretch:
             return
         self._now_ns += asked.ms * NS_PER_MS
         did = self._arm.advance(self._given_8 if self._armed else None, asked.ms, asked.disturbance)
-        pushed = not asked.truthful or bool(asked.disturbance.push_3.any())
+        pushed = self._misled or bool(asked.disturbance.push_3.any())
         x, y, z = self._arm.row()[:3].tolist()
         seen = ArmSeen(
             position=(x, y, z),
@@ -403,13 +405,12 @@ class Fr3Arm:
     """The FR3 in MuJoCo with a wall and a table in its way. Other walls do not exist for it."""
 
     def __init__(self, limits: GateLimits) -> None:
-        from sim.impedance import Stiffness
+        from sim.impedance import APPARENT_INERTIA_6, Stiffness
         from sim.wall import STEP_NS, Plate, WallWorld
 
-        turn = limits.stiffness_nm_per_rad
-        self._world = WallWorld(
-            Stiffness(limits.stiffness_n_per_m, tilt_nm_per_rad=turn, yaw_nm_per_rad=turn)
-        )
+        tilt = limits.stiffness_nm_per_rad
+        self._world = WallWorld(Stiffness(limits.stiffness_n_per_m, tilt_nm_per_rad=tilt))
+        self.mass_kg = float(APPARENT_INERTIA_6[:3].max())
         self._plates = tuple(Plate)
         self._away_m = {Plate.WALL: 0.15, Plate.TABLE: 0.12}
         self._step_ms = STEP_NS // NS_PER_MS
@@ -417,6 +418,7 @@ class Fr3Arm:
     def reset(self, row_8: np.ndarray) -> None:
         self._world.reset(row_8, away_m=self._away_m)
         self._owed_ms = 0
+        self._state = self._world.state()
 
     def advance(self, row_8: np.ndarray | None, ms: int, disturbance: Disturbance) -> Did:
         world, fastest = self._world, 0.0
@@ -427,11 +429,12 @@ class Fr3Arm:
         while self._owed_ms >= self._step_ms:
             self._owed_ms -= self._step_ms
             world.step()
-            fastest = max(fastest, float(np.linalg.norm(world.twist_6()[:3])))
+            fastest = max(fastest, hypot(*world.twist_6()[:3].tolist()))
+        self._state = world.state()
         return Did(fastest, max(world.contact_n(plate) for plate in self._plates))
 
     def row(self) -> np.ndarray:
-        return self._world.state().row_D
+        return self._state.row_D
 
     def joint_angles(self) -> np.ndarray:
-        return self._world.state().joint_rad_J
+        return self._state.joint_rad_J

@@ -17,7 +17,7 @@ last command; it may be outside the workspace only as far as the arm itself is, 
 import tomllib
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from math import atan2, inf, isfinite, sqrt
+from math import atan2, e, inf, isfinite, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,6 @@ TINY_ACCEL, TINY_JERK = 1e-5, 1e-1  # rounding of positions, twice and thrice ov
 UNIT_OFF = 2e-3  # a quaternion this far from unit is certainly unusable
 REACH_M = 2.0  # no arm of ours measures itself further away from its base: such a state is a lie
 ARM_OVERSHOOT = 1.3  # an impedance of damping ratio 1 follows a velocity with up to 1.27 of it
-ARM_OUTSIDE_M = 0.015  # so far the arm may swing out of the workspace
 STEADY_FORCE = 1.05
 STEADY_S = 0.3
 STOPPED_ARM_M_PER_S = 0.01
@@ -100,16 +99,24 @@ class Limits:
 
     def depths_m(self, place: Vector) -> list[tuple[str, float]]:
         """Of each rule about places: how far it is broken; below 0 where it is kept."""
-        sides = zip(place, self.low_m, self.high_m, strict=True)
-        found = [("outside_workspace_m", max(max(low - x, x - high) for x, low, high in sides))]
+        beyond = _minus(self.low_m, place) + _minus(place, self.high_m)
+        found = [("outside_workspace_m", max(beyond))]
         for point, normal in self.planes:
             found.append(("behind_plane_m", -_dot(_minus(place, point), normal)))
         for low, high in self.boxes:
-            inside = min(min(x - lo, hi - x) for x, lo, hi in zip(place, low, high, strict=True))
-            found.append(("in_keep_out_box_m", inside))
+            found.append(("in_keep_out_box_m", min(_minus(place, low) + _minus(high, place))))
         for centre, radius in self.spheres:
             found.append(("in_keep_out_sphere_m", radius - _norm(_minus(place, centre))))
         return found
+
+    def swing_m(self, arm_kg: float) -> float:
+        """The furthest that a critically damped arm swings beyond commands that end at a border.
+
+        Of commands up to full speed the worst stop dead there: what the arm lacks then is
+        d(t) = v t exp(-w t) with w² = k/m, at most v / (w e). Braking within the limits takes
+        some of it away, how much depends on ticks that may be late.
+        """
+        return self.speed[0] / e * sqrt(arm_kg / self.stiffness_n_per_m)
 
     def rest_s(self, axis: int) -> float:
         """The longest that braking from full speed may take, a jerk limit's ramps included."""
@@ -138,8 +145,8 @@ class ArmSeen:
     position: Vector
     speed_m_per_s: float  # the largest
     contact_n: float  # with what blocks it; along its normal
-    disturbed: bool  # pushed, touching something, or the gate was told a false pose
-    pushed: bool  # or the gate was told a false pose
+    disturbed: bool  # pushed, touching something, or misled
+    pushed: bool  # or misled: the command that it followed came of a false pose
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +183,14 @@ class Checker:
     """Tell it everything in order: `anchor`, then `tick` by `tick`, `stop` and `release`."""
 
     limits: Limits
+    arm_kg: float  # the arm's mass, as the spring that pulls it feels it
     judged: Counter[str] = field(default_factory=Counter)  # how often each limit was judged
     largest: dict[str, float] = field(default_factory=dict)  # share of each limit that was used
     _ticks: int = 0
     _found: list[Violation] = field(default_factory=list)
     _now_ns: int | None = None
     _place: Vector = (0.0, 0.0, 0.0)
+    _depths_m: list[tuple[str, float]] = field(default_factory=list)  # of that place
     _rotation: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
     _width: float = 0.0
     _ways: tuple[_Way, _Way] = field(default_factory=lambda: (_Way(), _Way()))
@@ -192,10 +201,12 @@ class Checker:
     _calm_s: float = 0.0
     _inside_s: float = 0.0  # the commands have been inside the workspace
     _presses: deque[tuple[float, float]] = field(default_factory=deque)  # (s, N), unpushed
+    _pressed_s: float = 0.0  # of all of them
 
     def anchor(self, measured_8: np.ndarray) -> None:
         """The session begins at this measured pose, at rest; a stop from before stays."""
         self._place, self._rotation, self._width = _parts(measured_8)
+        self._depths_m = self.limits.depths_m(self._place)
         self._ways = (_Way(), _Way())
 
     def release(self, measured_8: np.ndarray) -> None:
@@ -224,8 +235,9 @@ class Checker:
         measured = _parts(seen.measured) if usable else None
         resting = self._resting(seen, measured is not None, dt_s)
         ahead = self._ahead(place, rotation, measured)
-        self._places(place, width, measured, ahead[0])
-        if self._outside_m(place) > 0:
+        depths_m = self.limits.depths_m(place)
+        self._places(depths_m, width, measured, ahead[0])
+        if _deepest_m(depths_m) > 0:
             self._unsettled_ticks = UNSETTLED_TICKS
         self._opening(width, dt_s, resting=resting)
         moved = (_minus(place, self._place), _turn(self._rotation, rotation))
@@ -233,21 +245,22 @@ class Checker:
         for axis in (0, 1):
             self._motion(axis, moved[axis], ahead[axis], last_ahead[axis], dt_s, resting=resting)
         self._place, self._rotation, self._width = place, rotation, width
+        self._depths_m = depths_m
         return self._found
 
     def arm(self, seen: ArmSeen, dt_s: float) -> list[Violation]:
         """What the arm itself broke; call it after the tick whose command it followed."""
         self._found = []
         self._calm_s = 0.0 if seen.disturbed else self._calm_s + dt_s
-        outside_m = self._outside_m(self._place)
-        self._inside_s = 0.0 if outside_m > 0 else self._inside_s + dt_s
+        self._inside_s = 0.0 if _deepest_m(self._depths_m) > 0 else self._inside_s + dt_s
         limits = self.limits
         if self._calm_s > CALM_S:
             fastest = limits.speed[0] * ARM_OVERSHOOT
             self._above("arm_speed_m_per_s", seen.speed_m_per_s, fastest)
             if self._inside_s > CALM_S:
-                outside_m = self._outside_m(seen.position)
-                self._above("arm_outside_workspace_m", outside_m, ARM_OUTSIDE_M)
+                outside_m = max(_deepest_m(limits.depths_m(seen.position)), 0.0)
+                swing_m = limits.swing_m(self.arm_kg)
+                self._above("arm_outside_workspace_m", outside_m, swing_m)
             if self._stopped and self._ways[0].rest_s > limits.rest_s(0) + CALM_S:
                 self._above("arm_moves_when_stopped", seen.speed_m_per_s, STOPPED_ARM_M_PER_S)
         lasting_n = self._lasting_n(seen, dt_s)
@@ -259,11 +272,15 @@ class Checker:
         """What the arm pressed with all the last `STEADY_S`, unpushed, at rest; a blow passes."""
         if seen.pushed or seen.speed_m_per_s > STOPPED_ARM_M_PER_S:
             self._presses.clear()
+            self._pressed_s = 0.0
+            return 0.0
         self._presses.append((dt_s, seen.contact_n))
-        while sum(s for s, _ in self._presses) - self._presses[0][0] >= STEADY_S:
-            self._presses.popleft()
-        lasted = sum(s for s, _ in self._presses) >= STEADY_S
-        return min(newton for _, newton in self._presses) if lasted else 0.0
+        self._pressed_s += dt_s
+        while self._pressed_s - self._presses[0][0] >= STEADY_S:
+            self._pressed_s -= self._presses.popleft()[0]
+        if self._pressed_s < STEADY_S:
+            return 0.0
+        return min(newton for _, newton in self._presses)
 
     # ---- one kind of limit each
 
@@ -358,15 +375,15 @@ class Checker:
 
     def _places(
         self,
-        place: Vector,
+        depths_m: list[tuple[str, float]],
         width: float,
         measured: tuple[Vector, Matrix, float] | None,
         ahead_m: float,
     ) -> None:
-        before = self.limits.depths_m(self._place)
+        before = self._depths_m
         pulled = measured is not None and ahead_m >= self.limits.leash[0] * (1 - RELATIVE)
         there = self.limits.depths_m(measured[0]) if measured is not None and pulled else before
-        rules = zip(self.limits.depths_m(place), before, there, strict=True)
+        rules = zip(depths_m, before, there, strict=True)
         for (name, depth), (_, depth_before), (_, depth_there) in rules:
             if pulled and name.startswith("in_keep_out"):
                 continue  # the leash pulls straight, also through what lies in between
@@ -374,10 +391,6 @@ class Checker:
         lowest, widest = min(0.0, self._width), max(self.limits.max_width_m, self._width)
         self._above("width_m", width, widest, TINY_M)
         self._above("width_below_0_m", -width, -lowest, TINY_M)
-
-    def _outside_m(self, place: Vector) -> float:
-        """How far it is where it may not be, by the rule that it breaks most; 0 elsewhere."""
-        return max(0.0, max(depth for _, depth in self.limits.depths_m(place)))
 
     def _opening(self, width: float, dt_s: float, *, resting: bool) -> None:
         step_m = 0.0 if resting else self.limits.width_speed_m_per_s * dt_s
@@ -436,7 +449,7 @@ class Checker:
             return False
         speed = self._ways[0].speed
         needs_m = speed * speed / self.limits.accel[0] + 4 * speed * self.limits.period_s
-        return max(depth for _, depth in self.limits.depths_m(self._place)) > -needs_m
+        return _deepest_m(self._depths_m) > -needs_m
 
     def _above(self, limit: str, got: float, allowed: float, tiny: float = 0.0) -> None:
         """Judges one value; NaN is above every limit."""
@@ -445,6 +458,11 @@ class Checker:
             self._found.append(Violation(limit, got, allowed, self._ticks))
         if allowed > 0 and (got - tiny) / allowed > self.largest.get(limit, 0.0):
             self.largest[limit] = (got - tiny) / allowed
+
+
+def _deepest_m(depths_m: list[tuple[str, float]]) -> float:
+    """By the rule that is broken most; below 0: how far it is to where one would be."""
+    return max([depth for _, depth in depths_m])
 
 
 def _felt(touch: dict[str, Any]) -> tuple[float, float] | None:
@@ -457,9 +475,11 @@ def _fault(row: Any) -> str | None:
     """Why this is no row at all."""
     if not isinstance(row, np.ndarray) or row.shape != (8,) or row.dtype.kind != "f":
         return "shape"
-    if not all(isfinite(number) for number in row.tolist()):
+    numbers = [float(number) for number in row.tolist()]
+    if not all(map(isfinite, numbers)):
         return "not_finite"
-    norm = sqrt(sum(float(q) * float(q) for q in row[3:7]))
+    _, _, _, w, x, y, z, _ = numbers
+    norm = sqrt(w * w + x * x + y * y + z * z)
     return "not_unit" if not abs(norm - 1) <= UNIT_OFF else None
 
 

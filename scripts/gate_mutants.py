@@ -8,15 +8,14 @@ One mutant is one small change of one file, made on its syntax tree:
     limit x 10      limits.max_speed_m_per_s  →  ten times it, for each use of a limit or a constant
     no return       an early `return` or `raise` goes
 
-Each runs the target's own tests in a copy of the tree, up to the first failure or a time limit:
-then it is killed. Mutants that mean the same as the original stand in the config with a reason.
+Each runs the target's own tests up to the first failure or a time limit: then it is killed
+(`mutant_trial`). Mutants that mean the same as the original stand in the config with a reason.
 cosmic-ray and mutmut know neither limits nor early returns; the rest is little beside those.
 """
 
 import ast
 import copy
-import shutil
-import tempfile
+import multiprocessing
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,11 +26,9 @@ from queue import SimpleQueue
 
 from robot_io.errors import FeelforwardError
 from scripts.checkpoints import REPOSITORY
-from scripts.mutant_trial import context, run_tests
+from scripts.mutant_trial import try_mutants
 
 CONFIG = Path(__file__).with_suffix(".toml")
-COPIED = ("robot_io", "scripts", "policy", "sim", "configs", "tests", "pyproject.toml")
-LIMIT_S = 60.0  # per mutant: one that loops for ever is noticed as well
 TEN = "_ten_times"
 TEN_SOURCE = f"""
 def {TEN}(limit):
@@ -45,7 +42,7 @@ FLIPS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt, ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
 }  # fmt: skip
-_FORKS = context()
+_SPAWN = multiprocessing.get_context("spawn")
 OWN_LIMITS = {"_max_age_ns", "_seam_ns", "_replan_after_rows", "leash", "period_s", "max_share"}
 UNITS = ("_m", "_rad", "_s", "_n", "_nm", "_s2", "_s3", "_per_rad", "speed", "accel", "jerk")
 CLAMPS = {"min": "max", "max": "min"}
@@ -202,7 +199,7 @@ def _is_limit(node: ast.AST, constants: set[str]) -> bool:
     owner = node.value
     name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
     of_a_config = name.endswith(("limits", "bounds", "touch")) and node.attr.endswith(UNITS)
-    return of_a_config or node.attr in OWN_LIMITS
+    return of_a_config or (node.attr in OWN_LIMITS and name != "codes")  # which are reasons
 
 
 def _ten_times(node: ast.AST) -> ast.AST:
@@ -236,69 +233,57 @@ def _text(node: ast.AST) -> str:
 
 def run(config: Config, *, workers: int, only: str = "") -> Iterator[Outcome]:
     """The fate of each mutant, in no particular order. Raises when the tests fail without one."""
-    todo = []
+    by_tests: dict[tuple[str, ...], list[Mutant]] = {}
     for target in config.targets:
-        if only in target.file:
-            source = (REPOSITORY / target.file).read_text(encoding="utf-8")
-            todo += [(target, mutant) for mutant in mutants_of(target.file, source)]
-    for _, mutant in todo:
-        if mutant.key in config.equivalent:
-            yield Outcome(mutant, "equivalent")
-    left = [(target, mutant) for target, mutant in todo if mutant.key not in config.equivalent]
-    with tempfile.TemporaryDirectory(prefix="mutants") as folder:
-        trees: SimpleQueue[Path] = SimpleQueue()
-        for index in range(workers):
-            trees.put(_tree(Path(folder) / str(index)))
-        _check_unbroken([target for target in config.targets if only in target.file], trees)
+        if only not in target.file:
+            continue
+        source = (REPOSITORY / target.file).read_text(encoding="utf-8")
+        for mutant in mutants_of(target.file, source):
+            if mutant.key in config.equivalent:
+                yield Outcome(mutant, "equivalent")
+            else:
+                by_tests.setdefault(target.tests, []).append(mutant)
+    for tests, mutants in by_tests.items():
+        told: SimpleQueue[Outcome | FeelforwardError] = SimpleQueue()
         with ThreadPoolExecutor(workers) as pool:
-            yield from pool.map(lambda job: _try(job[0], job[1], trees), left)
+            for first in range(workers):
+                pool.submit(_try_all, tests, mutants[first::workers], told)
+            for _ in mutants:
+                outcome = told.get()
+                if isinstance(outcome, FeelforwardError):
+                    raise outcome
+                yield outcome
 
 
-def _tree(folder: Path) -> Path:
-    folder.mkdir()
-    for name in COPIED:
-        source, copied = REPOSITORY / name, folder / name
-        if source.is_dir():
-            shutil.copytree(source, copied, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, copied)
-    return folder
-
-
-def _check_unbroken(targets: list[Target], trees: "SimpleQueue[Path]") -> None:
-    tree = trees.get()
-    for target in targets:
-        for changed, expected in ((None, "survived"), ("raise RuntimeError", "killed")):
-            if _fate(tree, target, changed) != expected:
-                raise FeelforwardError(
-                    f"The tests of {target.file} {'fail' if changed is None else 'pass'} on the "
-                    f"{'unchanged' if changed is None else 'broken'} file: repair them first."
-                )
-    trees.put(tree)
-
-
-def _try(target: Target, mutant: Mutant, trees: "SimpleQueue[Path]") -> Outcome:
-    tree = trees.get()
+def _try_all(
+    tests: tuple[str, ...],
+    mutants: list[Mutant],
+    told: "SimpleQueue[Outcome | FeelforwardError]",
+) -> None:
     try:
-        return Outcome(mutant, _fate(tree, target, mutant.source))
-    finally:
-        trees.put(tree)
+        for outcome in _try(tests, mutants):
+            told.put(outcome)
+    except FeelforwardError as error:
+        told.put(error)
+    except EOFError:
+        told.put(FeelforwardError("The process that tries mutants died. Try fewer --workers."))
 
 
-def _fate(tree: Path, target: Target, source: str | None) -> str:
-    """What the target's tests say of its file with this content; None: as it is."""
-    file = tree / target.file
-    original = file.read_text(encoding="utf-8")
-    if source is not None:
-        file.write_text(source, encoding="utf-8")
-    trial = _FORKS.Process(target=run_tests, args=(str(tree), target.tests))
+def _try(tests: tuple[str, ...], mutants: list[Mutant]) -> Iterator[Outcome]:
+    """Their fates, from a process of their own."""
+    listener, teller = _SPAWN.Pipe(duplex=False)
+    told = [(mutant.file, mutant.source) for mutant in mutants]
+    trial = _SPAWN.Process(target=try_mutants, args=(str(REPOSITORY), tests, told, teller))
     trial.start()
-    trial.join(LIMIT_S)
-    if trial.is_alive():
-        trial.kill()
+    teller.close()
+    try:
+        for mutant in mutants:
+            fate = listener.recv()
+            if fate is None:
+                raise FeelforwardError(
+                    f"The tests of {mutant.file} fail on the unchanged file: repair them first."
+                )
+            yield Outcome(mutant, fate)
         trial.join()
-        fate = "timed out"
-    else:
-        fate = "survived" if trial.exitcode == 0 else "killed"
-    file.write_text(original, encoding="utf-8")
-    return fate
+    finally:
+        trial.terminate()

@@ -20,7 +20,7 @@ from sim.fr3 import ARM_JOINTS, HOME_RAD, MAX_TORQUE_NM, TOOL_SITE
 _J = len(ARM_JOINTS)
 _REFERENCE = "reference"
 _DAMPING_RATIO = 1.0  # of the tool's motion about its reference
-_APPARENT_INERTIA_6 = np.array([14.0, 5.5, 7.0, 0.33, 0.66, 0.076])  # kg, kg·m², with rotors, home
+APPARENT_INERTIA_6 = np.array([14.0, 5.5, 7.0, 0.33, 0.66, 0.076])  # kg, kg·m², with rotors, home
 _FILTER_RAD_S = 60.0  # lag of the reference 2 / 60 s
 _POSTURE_NM_PER_RAD = 8.0
 _POSTURE_DAMPING_NMS_PER_RAD = 4.0
@@ -43,7 +43,7 @@ class Stiffness:
 
     def damping(self) -> np.ndarray:
         """Returns (6,), N·s/m and N·m·s/rad, in the tool frame."""
-        return 2 * _DAMPING_RATIO * np.sqrt(self.diagonal() * _APPARENT_INERTIA_6)
+        return 2 * _DAMPING_RATIO * np.sqrt(self.diagonal() * APPARENT_INERTIA_6)
 
 
 def add_impedance(spec: mujoco.MjSpec, stiffness: Stiffness) -> None:

@@ -20,7 +20,7 @@ from robot_io import so3
 from robot_io.clock import NS_PER_S
 from robot_io.errors import FeelforwardError
 from robot_io.gate.body import Body
-from robot_io.gate.limits import GateLimits, OnViolation, TouchLimits
+from robot_io.gate.limits import GateLimits, OnViolation
 from robot_io.gate.look_ahead import Foreseen
 from robot_io.gate.motion import SLACK, Bounds, Orientations, Positions
 from robot_io.gate.part import Codes, Part
@@ -159,16 +159,17 @@ class CommandGate:
         return None if age_ns >= -most_ns else Reason.CLOCK
 
     def _state_fault(self, state: ArmState) -> Reason | None:
-        if state_fault(state.row_D) is not None or not _touchable(state, self._limits.touch):
+        feels = self._limits.touch.measured_force == "absent" or _wrench(state) is not None
+        if state_fault(state.row_D) is not None or not feels:
             return Reason.STATE_UNUSABLE
         return self._posture.fault(state)
 
     def _feel(self, state: ArmState) -> None:
         """Latches a stop when the arm feels more than it may."""
-        touch, wrench_6 = self._limits.touch, state.wrench_6
-        if touch.measured_force == "absent" or wrench_6 is None or not _touchable(state, touch):
+        touch, wrench = self._limits.touch, _wrench(state)
+        if touch.measured_force == "absent" or wrench is None:
             return
-        fx, fy, fz, tx, ty, tz = wrench_6.tolist()
+        fx, fy, fz, tx, ty, tz = wrench
         if not norm((fx, fy, fz)) <= touch.max_force_n:
             self.stop(Reason.FORCE)
         if not norm((tx, ty, tz)) <= touch.max_torque_nm:
@@ -248,12 +249,12 @@ class CommandGate:
         more: tuple[Reason, ...] = (),
     ) -> Verdict:
         """Brakes to rest within the limits, keeps the leash, and says why."""
-        usable = state is not None and self._state_fault(state) is None
-        measured = Pose.of(state.row_D) if usable and state is not None else None
-        tool = self._to_rest(last, measured, dt_s)
+        if state is not None and self._state_fault(state) is not None:
+            state = None
+        tool = self._to_rest(last, None if state is None else Pose.of(state.row_D), dt_s)
         row_8 = patched(last.row_8, last.pose, tool.pose)
         posture = last.posture
-        if usable and state is not None and dt_s > 0:
+        if state is not None and dt_s > 0:
             posture = self._body(row_8, tool, last, state, dt_s).posture
         self._last = _Last(row_8, tool.travel.track, tool.turn.track, tool.width, posture)
         first = self._stop_reason if self._stop_reason is not None else str(reason)
@@ -320,11 +321,10 @@ def _rejecting(chosen: OnViolation) -> frozenset[Reason]:
     )
 
 
-def _touchable(state: ArmState, touch: TouchLimits) -> bool:
-    """Whether the arm measured what it is said to measure."""
+def _wrench(state: ArmState) -> list[float] | None:
+    """Six numbers that the arm feels, N and N·m; None where that is not what it measured."""
     wrench_6 = state.wrench_6
-    if touch.measured_force == "absent":
-        return True
     if not isinstance(wrench_6, np.ndarray) or wrench_6.dtype.kind != "f":
-        return False
-    return wrench_6.shape == (6,) and bool(np.isfinite(wrench_6).all())
+        return None
+    usable = wrench_6.shape == (6,) and np.isfinite(wrench_6).all()
+    return wrench_6.tolist() if usable else None

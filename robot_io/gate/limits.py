@@ -135,9 +135,9 @@ class GateLimits(_Limits):
     max_turn_accel_rad_per_s2: Positive
     max_turn_jerk_rad_per_s3: Positive
     force_max_n: Positive
-    stiffness_n_per_m: Positive  # the arm's own Cartesian stiffness
+    stiffness_n_per_m: Positive  # the arm's own Cartesian stiffness, of its stiffest axis
     torque_max_nm: Positive
-    stiffness_nm_per_rad: Positive
+    stiffness_nm_per_rad: Positive  # likewise: a softer axis reaches its share of the torque
     joints: JointLimits | Literal["none"]  # none: the arm says that it has none
     geometry: GeometryLimits | Literal["unchecked"]
     touch: TouchLimits

@@ -10,9 +10,8 @@ derivatives of some curve through the rows: they need no model of what happens i
 whoever sees the emitted stream can check them.
 """
 
-from dataclasses import dataclass
 from math import sqrt
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from robot_io import so3
 from robot_io.gate.reasons import Reason
@@ -25,8 +24,7 @@ SLACK = 1e-6  # relative: rounding must not turn a legal motion into an illegal 
 PointT = TypeVar("PointT", Vector, Quaternion)
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """Largest speed, acceleration and jerk, as Euclidean norms."""
 
     speed: float
@@ -93,8 +91,7 @@ def unit(quat: Quaternion) -> Quaternion:
     return (w * scale, x * scale, y * scale, z * scale)
 
 
-@dataclass(frozen=True, slots=True)
-class Moving(Generic[PointT]):
+class Moving(NamedTuple, Generic[PointT]):
     """Where a point is and how it got there."""
 
     point: PointT

@@ -11,7 +11,7 @@ given what the first one emitted judges alike, and changes nothing.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from math import inf
 from typing import Generic, NamedTuple
@@ -96,15 +96,15 @@ class _Step(Generic[PointT]):
         target = self._to(self.track.target, asked)
         passing, faults = self._judged(asked, target)
         if passing is not None:
-            return Chosen(passing)
+            return Chosen(passing._replace(target=target))
         target, reasons = self._target(asked)
         aim = self._reachable(target)
         why = tuple(dict.fromkeys((*reasons, *faults)))
         for point, accel_now in self._instead(asked, aim):
             passing, _ = self._judged(point, aim if point == aim.point else None)
             if passing is not None:
-                return Chosen(replace(passing, target=target, accel_now=accel_now), why)
-        return Chosen(replace(self._resting(), target=target), why)
+                return Chosen(passing._replace(target=target, accel_now=accel_now), why)
+        return Chosen(self._resting()._replace(target=target), why)
 
     def to_rest(self) -> Chosen[PointT]:
         pulled = self._pulled()
@@ -134,7 +134,7 @@ class _Step(Generic[PointT]):
         if self.dt_s == 0:
             return at_rest(pulled)
         velocity = self._to(self.track.moving, pulled).velocity
-        if velocity == ZERO or not norm(velocity) <= part.bounds.speed:
+        if not norm(velocity) <= part.bounds.speed:
             return at_rest(pulled)
         moving = Moving(pulled, velocity)
         return Track(moving, moving, stopping(moving, part.bounds, part.period_s))
@@ -196,10 +196,8 @@ class _Step(Generic[PointT]):
         if self.max_share < inf and not self._slow_enough(Track(moving, moving, to_rest)):
             faults.append(codes.speed)
         if not faults:
-            return Track(moving, moving if target is None else target, to_rest), []
-        if point == self._rest_point:
-            return replace(self._resting(), target=moving if target is None else target), []
-        return None, faults
+            return Track(moving, moving, to_rest), []
+        return (self._resting(), []) if point == self._rest_point else (None, faults)
 
     def _faults(self, moving: Moving[PointT]) -> tuple[list[Reason], Stopping | Way | None]:
         """What a step breaks by itself or on the way to rest behind it, and that way."""

@@ -1,7 +1,7 @@
 """A tool row as floats, and what makes a row unusable."""
 
-from dataclasses import dataclass
 from math import isfinite, sqrt
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,7 @@ from robot_io.so3 import Quaternion, Vector
 REACH_M = 2.0  # no arm of ours measures its tool further from its base: such a state is a lie
 
 
-@dataclass(frozen=True, slots=True)
-class Pose:
+class Pose(NamedTuple):
     """Tool in base (m, unit quaternion wxyz) and opening of the hand (m)."""
 
     position: Vector
@@ -34,7 +33,7 @@ def row_fault(row_8: object) -> Reason | None:
     if row_8.dtype.kind != "f" or row_8.itemsize > 8:  # longer floats do not become Python's
         return Reason.SHAPE
     numbers = row_8.tolist()
-    if not all(isfinite(number) for number in numbers):
+    if not all(map(isfinite, numbers)):
         return Reason.NOT_FINITE
     w, x, y, z = numbers[3:7]
     if not abs(sqrt(w * w + x * x + y * y + z * z) - 1) <= UNIT_TOLERANCE:

@@ -37,9 +37,7 @@ class InsideBox:
     reason: Reason = Reason.WORKSPACE
 
     def depth_m(self, position: Vector) -> float:
-        return max(
-            max(lo - p, p - hi) for p, lo, hi in zip(position, self.low_m, self.high_m, strict=True)
-        )
+        return max(minus(self.low_m, position) + minus(position, self.high_m))
 
     def clipped(self, position: Vector) -> Vector:
         return _boxed(position, self.low_m, self.high_m)
@@ -85,11 +83,11 @@ class OutsideBox:
     reason: Reason = Reason.KEEP_OUT
 
     def depth_m(self, position: Vector) -> float:
-        sides = [
-            max(lo - p, p - hi) for p, lo, hi in zip(position, self.low_m, self.high_m, strict=True)
-        ]
-        if max(sides) <= 0:
-            return -max(sides)
+        (x, y, z), (lx, ly, lz), (hx, hy, hz) = position, self.low_m, self.high_m
+        sides = max(lx - x, x - hx), max(ly - y, y - hy), max(lz - z, z - hz)
+        nearest = max(sides)
+        if nearest <= 0:
+            return -nearest
         return -sqrt(sum(max(side, 0.0) ** 2 for side in sides))
 
     def clipped(self, position: Vector) -> Vector:
@@ -113,15 +111,16 @@ class Region:
 
     def distance_m(self, point: Vector) -> float:
         """To the nearest place that is not allowed; below 0 in there."""
-        return -max(rule.depth_m(point) for rule in self._rules)
+        return -max([rule.depth_m(point) for rule in self._rules])
 
     def broken(self, point: Vector, *, before: Vector) -> list[Reason]:
         """What a tool breaks that goes from `before` to `point`."""
-        return [
-            rule.reason
-            for rule in self._rules
-            if not rule.depth_m(point) <= max(rule.depth_m(before), 0.0)
-        ]
+        found = []
+        for rule in self._rules:
+            depth_m = rule.depth_m(point)
+            if not depth_m <= 0 and not depth_m <= rule.depth_m(before):
+                found.append(rule.reason)
+        return found
 
     def aim(self, point: Vector) -> tuple[Vector, list[Reason]]:
         """The point, or a near one that is allowed, and what it would have broken."""

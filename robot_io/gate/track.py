@@ -1,7 +1,6 @@
 """What one half of the tool's motion remembers between two ticks."""
 
-from dataclasses import dataclass
-from typing import Generic
+from typing import Generic, NamedTuple
 
 from robot_io.gate.motion import Moving, PointT
 from robot_io.gate.reasons import Reason
@@ -9,8 +8,7 @@ from robot_io.gate.stop_path import Stopping, Way
 from robot_io.so3 import Vector
 
 
-@dataclass(frozen=True, slots=True)
-class Track(Generic[PointT]):
+class Track(NamedTuple, Generic[PointT]):
     """What was emitted last and how it moved; what was asked last; how to come to rest."""
 
     moving: Moving[PointT]
@@ -19,8 +17,7 @@ class Track(Generic[PointT]):
     accel_now: Vector | None = None  # at the tick, where the gate made the last step and knows it
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen(Generic[PointT]):
+class Chosen(NamedTuple, Generic[PointT]):
     """What a part goes on with, and what was wrong with what was asked."""
 
     track: Track[PointT]

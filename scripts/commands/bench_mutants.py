@@ -15,7 +15,7 @@ class BenchMutants:
     """Break the gate and the buffer in every small way, one at a time, and run their tests.
 
     Checks are removed, comparisons flipped, limits multiplied by ten, clamps turned round, early
-    returns dropped, each in a copy of the tree. Prints every mutant with its fate; exits with 1
+    returns dropped, each in a process of its own. Prints every mutant with its fate; exits with 1
     when one survived that scripts/gate_mutants.toml does not explain as equivalent.
 
     Examples:
@@ -26,7 +26,7 @@ class BenchMutants:
     only: str = ""
     """Break files with this in their path only."""
     workers: int = len(os.sched_getaffinity(0))
-    """Copies of the tree that are tried at the same time."""
+    """Mutants that are tried at the same time."""
     json: Path | None = None
     """File for one JSON object with every mutant."""
 

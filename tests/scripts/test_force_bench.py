@@ -8,6 +8,7 @@ import pytest
 
 from scripts import force_bench, stopping_bench
 from scripts.force_bench import HONEST, HOSTILE, Push, push
+from scripts.robot import load_robot
 from scripts.stopping_bench import Cause, Stopped
 from sim.impedance import Stiffness
 from sim.wall import Plate, WallWorld
@@ -28,6 +29,12 @@ def test_the_way_of_a_policy_begins_and_ends_at_rest_and_keeps_its_speed():
     assert places[0] == 0 and places[-1] == 0.05
     assert np.diff(places).max() == pytest.approx(1e-4, rel=1e-3)
     assert np.diff(places).min() >= 0
+
+
+def test_the_leash_knows_the_stiffest_axes_of_the_simulated_arm():
+    gate, diagonal_6 = load_robot().gate, Stiffness().diagonal()
+    assert gate.stiffness_n_per_m == diagonal_6[:3].max()
+    assert gate.stiffness_nm_per_rad == diagonal_6[3:].max()
 
 
 def test_table_and_plot_come_out(tmp_path: Path):

@@ -11,8 +11,10 @@ from robot_io.types import ArmState, Command, Verdict
 from scripts import gate_bench
 from scripts.cli import main
 from scripts.gate_arms import NOTHING, Disturbance, PointArm
-from scripts.gate_bench import Stage, Tally, play
-from scripts.gate_streams import START
+from scripts.gate_bench import Stage, Stretch, Tally, play
+from scripts.gate_checker import Limits
+from scripts.gate_streams import START, Asked
+from scripts.gates import tool_limits
 from scripts.robot import SIM_FR3
 
 
@@ -125,6 +127,61 @@ def test_the_light_arm_follows_presses_and_is_pushed():
     arm.reset(START)
     arm.advance(START, 3000, Disturbance(np.array([0.0, 35.0, 0.0])))
     assert arm.row()[1] == pytest.approx(35.0 / 700.0, rel=0.01)
+
+
+@pytest.mark.parametrize("braking_s", [0.0, 0.05, 0.5 / 3])
+def test_the_light_arm_swings_beyond_a_border_as_far_as_the_checker_says(braking_s: float):
+    """`bench gate`, seed 0, stretch 320: a legal stop at the border, and 15.02 mm beyond it."""
+    limits = Limits.read(SIM_FR3)
+    arm, row_8, furthest_m = PointArm(limits.stiffness_n_per_m), START.copy(), 0.0
+    border_m = START[1] + 0.5
+    for k in range(200):
+        left_s = max(1.0 + braking_s / 2 - k * 0.01, 0.0)
+        brakes = left_s < braking_s
+        way_s = left_s**2 / (2 * braking_s) if brakes else left_s - braking_s / 2
+        row_8[1] = border_m - limits.speed[0] * way_s
+        arm.advance(row_8, 10, NOTHING)
+        furthest_m = max(furthest_m, arm.row()[1] - border_m)
+    allowed_m = limits.swing_m(arm.mass_kg)
+    assert 0.85 * allowed_m < furthest_m < allowed_m
+    assert braking_s > 0 or furthest_m > 0.95 * allowed_m
+
+
+class Liar:
+    """Ever deeper into a wall; then one false pose, far inside of it, and a late tick."""
+
+    def tick(self, given_8: np.ndarray, measured_8: np.ndarray, *, stopped: bool) -> Asked:
+        self.ticks = getattr(self, "ticks", 0) + 1
+        row_8, lie_8 = given_8.copy(), measured_8.copy()
+        row_8[0] += 0.004
+        lie_8[0] += 0.2
+        lies, late = self.ticks == 200, self.ticks == 201
+        return Asked(
+            ms=400 if late else 10,
+            back_ms=0,
+            row=row_8,
+            sequence=self.ticks,
+            age_s=0.0,
+            measured=lie_8 if lies else None,
+            joints=None,
+            wrench=None,
+            truthful=not lies,
+            event=None,
+            disturbance=Disturbance(np.zeros(3), wall_axis=0),
+            mood="lies" if lies else "",
+        )
+
+
+def test_the_arm_is_not_blamed_for_what_it_does_while_the_gate_believes_a_lie(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """`bench gate`, seed 0, stretch 549: a false pose, and the next, true one 400 ms later."""
+    monkeypatch.setattr(gate_bench, "STRETCH_TICKS", 400)
+    limits, own = tool_limits(SIM_FR3), Limits.read(SIM_FR3)
+    arm = PointArm(limits.stiffness_n_per_m)
+    tally = Stretch(limits, own, arm, Liar(), body=None).play()
+    assert tally.details == []
+    assert tally.largest["arm_force_n"] > 0.9, "but for the rest"
 
 
 @pytest.mark.parametrize("commands", ["0", "2000000000"])

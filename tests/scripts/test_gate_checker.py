@@ -31,6 +31,7 @@ GATE = {
 LIMITS = Limits.of(GATE)
 JERKY = Limits.of({**GATE, "max_jerk_m_per_s3": 60.0, "max_turn_jerk_rad_per_s3": 240.0})
 MS = 1_000_000
+ARM_KG = 7.0
 
 
 def row(x=0.45, y=0.0, z=0.3, *, yaw_rad=0.0, width_m=0.04) -> np.ndarray:
@@ -41,7 +42,7 @@ class Stream:
     """A gate that does as a test says, and an arm that is where it was told to be."""
 
     def __init__(self, limits: Limits = LIMITS) -> None:
-        self.checker = Checker(limits)
+        self.checker = Checker(limits, ARM_KG)
         self.given_8 = row()
         self.checker.anchor(self.given_8)
         self.now_ns = 0
@@ -272,12 +273,12 @@ CALM = ArmSeen((0.45, 0.0, 0.3), 0.0, 0.0, disturbed=False, pushed=False)
     ("seen", "limit"),
     [
         (replace(CALM, speed_m_per_s=0.7), "arm_speed_m_per_s"),
-        (replace(CALM, position=(0.72, 0.0, 0.3)), "arm_outside_workspace_m"),
+        (replace(CALM, position=(0.721, 0.0, 0.3)), "arm_outside_workspace_m"),
         (replace(CALM, contact_n=32.0), "arm_force_n"),
     ],
 )
 def test_what_the_arm_really_did_is_judged(seen, limit):
-    checker = Checker(LIMITS)
+    checker = Checker(LIMITS, ARM_KG)
     checker.anchor(row())
     for _ in range(150):
         assert checker.arm(CALM, 0.01) == []
@@ -286,11 +287,13 @@ def test_what_the_arm_really_did_is_judged(seen, limit):
 
 
 def test_a_blow_is_no_lasting_force_and_a_push_is_not_the_arm():
-    checker = Checker(LIMITS)
+    checker = Checker(LIMITS, ARM_KG)
+    checker.anchor(row())
     hit = replace(CALM, contact_n=300.0, disturbed=True)
     pushed = replace(CALM, contact_n=300.0, speed_m_per_s=9.0, disturbed=True, pushed=True)
     for seen in [CALM, hit] * 60 + [pushed] * 150:
         assert checker.arm(seen, 0.01) == []
+    assert checker.arm(pushed, 0.4) == [], "nor in a tick that comes late"
 
 
 def test_an_arm_that_goes_on_after_a_stop_is_caught():

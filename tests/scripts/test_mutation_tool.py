@@ -80,7 +80,6 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "from checks import ok\n\ndef test_low():\n    assert not ok(-1) and ok(1)\n"
     )
     monkeypatch.setattr(gate_mutants, "REPOSITORY", repository)
-    monkeypatch.setattr(gate_mutants, "COPIED", ("checks.py", "test_checks.py"))
     return repository
 
 
