@@ -1,11 +1,13 @@
 """Episodes on several processes: the results come in the order of the seeds, whoever is fastest."""
 
 import multiprocessing
+import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from types import FrameType
 from typing import TypeVar
 
 from robot_io.errors import FeelforwardError
@@ -13,8 +15,10 @@ from robot_io.errors import FeelforwardError
 Result = TypeVar("Result")
 Player = Callable[[int], Result]  # plays the episode of one seed
 
-_make_player: Callable[[], Player] | None = None  # in a worker process
+_make_player: Callable[[], Player] | None = None  # in a worker process, as all of these
 _player: Player | None = None
+_playing = False
+_leaving = False
 
 
 def play_seeds(
@@ -57,12 +61,31 @@ def _play_in_processes(
 def _start_worker(make_player: Callable[[], Player]) -> None:
     global _make_player
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    signal.signal(signal.SIGTERM, _leave)
     _make_player = make_player
 
 
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Ends an episode, but no result on its way: the parent would wait for the other half for ever.
+
+    The pool asks a second time when it reads no more.
+    """
+    global _leaving
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _leaving = True
+    if _playing:
+        os._exit(0)
+
+
 def _play(seed: int):  # whatever the player gives
-    global _player
-    if _player is None:  # here and not at the start, so that its error reaches the parent
-        assert _make_player is not None
-        _player = _make_player()
-    return _player(seed)
+    global _player, _playing
+    _playing = True
+    try:
+        if _leaving:
+            os._exit(0)
+        if _player is None:  # here and not at the start, so that its error reaches the parent
+            assert _make_player is not None
+            _player = _make_player()
+        return _player(seed)
+    finally:
+        _playing = False

@@ -37,3 +37,14 @@ def test_the_error_of_a_worker_reaches_the_caller_as_it_is() -> None:
 def test_no_workers_are_refused() -> None:
     with pytest.raises(FeelforwardError, match="--workers 0"):
         list(play_seeds(partial(make_square, 0), range(3), workers=0))
+
+
+def make_bulk() -> Callable[[int], bytes]:
+    return lambda seed: bytes(20_000_000)
+
+
+@pytest.mark.parametrize("repetition", range(4))
+def test_nobody_waits_for_the_other_half_of_a_result(repetition: int) -> None:
+    results = play_seeds(make_bulk, itertools.count(), workers=2)
+    assert len(next(results)) == 20_000_000
+    results.close()  # pyright: ignore[reportAttributeAccessIssue]  # a generator
