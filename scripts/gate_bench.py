@@ -374,7 +374,8 @@ class Stretch:
     def _refused(self, asked: Asked, error: FeelforwardError, measured: object) -> None:
         if self._armed and asked.event not in ("release", "release_blind"):
             self._found(f"raised {error!r} in mid-session", "raised", asked)
-        if not self._armed and asked.truthful:
+        honest = asked.truthful and self._checker.measures(asked.wrench)
+        if not self._armed and honest:
             self._found(f"does not arm: {error}", "does_not_arm", asked)
         self._tally.refused += 1
 

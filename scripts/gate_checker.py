@@ -313,14 +313,21 @@ class Checker:
         """Whether the arm measured what it should; more than is allowed is a stop."""
         if self.limits.felt is None:
             return True
-        if not isinstance(wrench, np.ndarray) or wrench.shape != (6,) or wrench.dtype.kind != "f":
+        if not self.measures(wrench):
             return False
         fx, fy, fz, tx, ty, tz = wrench.tolist()
         most_n, most_nm = self.limits.felt
-        finite = all(isfinite(each) for each in (fx, fy, fz, tx, ty, tz))
-        if finite and (_norm((fx, fy, fz)) > most_n or _norm((tx, ty, tz)) > most_nm):
+        if _norm((fx, fy, fz)) > most_n or _norm((tx, ty, tz)) > most_nm:
             self.stop()
-        return finite
+        return True
+
+    def measures(self, wrench: Any) -> bool:
+        """Whether this is what an arm says that feels what it must; no other is armed."""
+        if self.limits.felt is None:
+            return True
+        if not isinstance(wrench, np.ndarray) or wrench.shape != (6,) or wrench.dtype.kind != "f":
+            return False
+        return all(isfinite(each) for each in wrench.tolist())
 
     def _kind(self, seen: Seen, dt_s: float) -> None:
         """A stop is latched, and what cannot be used is not followed."""

@@ -184,6 +184,12 @@ def test_the_arm_is_not_blamed_for_what_it_does_while_the_gate_believes_a_lie(
     assert tally.largest["arm_force_n"] > 0.9, "but for the rest"
 
 
+@pytest.mark.parametrize("stretch", [1317, 6987])
+def test_a_gate_is_not_blamed_that_arms_no_arm_which_feels_nonsense(stretch: int):
+    """A true pose, and beside it a wrench of infinities, or a word."""
+    assert Stage(SIM_FR3, 0).play(stretch).details == []
+
+
 @pytest.mark.parametrize("commands", ["0", "2000000000"])
 def test_a_number_of_commands_that_makes_no_sense_is_refused(
     commands: str, capsys: pytest.CaptureFixture[str]
