@@ -661,7 +661,7 @@ def test_a_session_outlives_its_server_and_goes_on_with_the_next(
     planned = [k for k, rung in enumerate(order) if rung == "plan"]
     assert len(planned) >= 2
     assert "hold" in order[planned[0] : planned[-1]]
-    assert "stopped" not in order
+    assert "stopped" not in order[: planned[-1]]  # in the end it is, as an arm without a world
     assert record.chunk_N.max() >= 5
     begin, end = (line for line in told if line.startswith("Policy server "))
     assert "no plan within" in begin
