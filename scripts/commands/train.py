@@ -1,10 +1,8 @@
 """`feelforward train`: demonstrations and a recipe in, a checkpoint out."""
 
-import math
 import shlex
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +10,7 @@ from robot_io.errors import FeelforwardError
 
 if TYPE_CHECKING:
     from policy.config import Recipe
-    from policy.data import DemoDataset, WindowSampler
     from policy.training.train import Evaluation, TrainResult
-
-HELD_OUT = 20  # every 20th episode is for validation, where there are so many
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +61,7 @@ class Train:
         recipe = self._recipe()
         from policy.training.processes import Processes, launched
         from policy.training.train import train
+        from scripts.training_data import window_samplers
 
         if self.processes < 1:
             raise FeelforwardError(f"--processes {self.processes}, allowed: 1 or more.")
@@ -76,7 +72,7 @@ class Train:
             return
         with Processes(recipe.train) as processes:
             with processes.first_ahead():  # it decodes what the others then find decoded
-                training, held_out = self._samplers(recipe)
+                training, held_out = window_samplers(recipe, self.data)
             result = train(
                 recipe,
                 training,
@@ -90,26 +86,6 @@ class Train:
             )
         if processes.is_first:
             self._tell(result)
-
-    def _samplers(self, recipe: "Recipe") -> "tuple[WindowSampler, WindowSampler | None]":
-        """Training windows and, where there are enough episodes, held-out ones."""
-        from policy.data import WindowSampler, open_dataset
-
-        datasets = [open_dataset(path) for path in self.data]
-        for each in datasets:
-            _check_rate(each, recipe.policy.step_ms)
-        divided = [each.split(HELD_OUT) for each in datasets if each.episode_count >= HELD_OUT]
-        small = [each for each in datasets if each.episode_count < HELD_OUT]
-        windows = partial(
-            WindowSampler,
-            history=recipe.policy.history(),
-            horizon=recipe.policy.horizon,
-            batch_size=recipe.train.batch_size,
-            seed=recipe.train.seed,
-        )
-        held_out = [validation for _, validation in divided]
-        training = windows([*small, *(training for training, _ in divided)])
-        return training, windows(held_out) if held_out else None
 
     def _evaluation(self, recipe: "Recipe") -> "Evaluation | None":
         from policy.training.train import Evaluation
@@ -147,12 +123,3 @@ class Train:
         change = {"steps": self.steps, "warmup_steps": warmup_steps}
         schedule = recipe.train.model_copy(update=change)
         return recipe.model_copy(update={"train": schedule})
-
-
-def _check_rate(dataset: "DemoDataset", step_ms: int) -> None:
-    """A row of the data must be a step of the policy, or it learns another speed."""
-    if not math.isclose(1000 / dataset.fps, step_ms, rel_tol=0.01):
-        raise FeelforwardError(
-            f"{dataset.directory} has {dataset.fps:g} rows a second, but policy.step_ms = {step_ms}"
-            f" means {1000 / step_ms:g}: set step_ms = {1000 / dataset.fps:.0f} or resample."
-        )

@@ -13,15 +13,14 @@ from pathlib import Path
 
 from policy.checkpoint import load_checkpoint
 from policy.config import Recipe
-from policy.data import WindowSampler, open_dataset
 from policy.planning.inference import DiffusionPolicy
 from policy.training.state import STATE
 from policy.training.train import TrainResult, train
 from scripts.checkpoints import REPOSITORY
-from scripts.commands.train import HELD_OUT
 from scripts.config import load_config
 from scripts.evaluation import make_push_t_player
 from scripts.learn.row import Figures
+from scripts.training_data import window_samplers
 from scripts.workers import play_seeds
 
 FIRST_SEED = 100_000
@@ -78,21 +77,14 @@ class PushTBench:
         }
 
     def train(self, cell: PushTCell) -> TrainResult:
-        """The same as `feelforward train`: every 20th episode is held out."""
+        """The same as `feelforward train`."""
         recipe, run = cell.trained_recipe(), self.runs / cell.run_name
-        training, held_out = open_dataset(self.data).split(HELD_OUT)
-        windows = partial(
-            WindowSampler,
-            history=recipe.policy.history(),
-            horizon=recipe.policy.horizon,
-            batch_size=recipe.train.batch_size,
-            seed=recipe.train.seed,
-        )
+        training, held_out = window_samplers(recipe, [self.data])
         return train(
             recipe,
-            windows(training),
+            training,
             run,
-            validation=windows(held_out),
+            validation=held_out,
             resume=(run / STATE).exists(),
             command=f"feelforward bench learn ({cell.name})",
         )
