@@ -95,7 +95,7 @@ class BenchLearn:
         needy = [name for name in names if name not in NEED_NO_DATA]
         if needy and self.data is None:
             raise FeelforwardError(
-                f"No --data, which {', '.join(needy)} learn from: give Push-T's human "
+                f"No --data for {', '.join(needy)}: give Push-T's human "
                 "demonstrations, brought in by feelforward dataset import-zarr."
             )
 

@@ -220,7 +220,7 @@ def test_rows_that_learn_from_demonstrations_ask_for_them(
 ) -> None:
     with pytest.raises(SystemExit):
         main(["bench", "learn", "push_t", "--out", str(tmp_path)])
-    assert "No --data, which push_t learn from" in capsys.readouterr().err
+    assert "No --data for push_t: give" in capsys.readouterr().err
 
 
 @pytest.mark.slow
