@@ -215,6 +215,8 @@ def plot(path: Path, pushes: Sequence[Push]) -> None:
         axes.plot(x, [push.blow_n for push in blow], "k--", label="unavoidable blow")
         axes.axhline(own[0].force_max_n, color="0.6", label="limit of the steady force (dotted)")
         axes.set(xscale="log", xlabel="approach (cm/s)", ylabel="contact force (N)")
+        axes.set_xticks(x, [f"{speed:g}" for speed in x], minor=False)
+        axes.minorticks_off()
         axes.set_title(f"ever deeper into the {plate.label}")
         axes.grid(alpha=0.3)
         axes.legend()
