@@ -53,8 +53,10 @@ def resampled(config: PolicyConfig, sampling: Mapping[str, object]) -> PolicyCon
     try:
         return PolicyConfig.model_validate(content)
     except pydantic.ValidationError as error:
-        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise FeelforwardError(f"sampling = {dict(sampling)}: {reason}.") from error
+        fault = error.errors()[0]
+        place = "".join(f"{part}: " for part in fault["loc"][1:])
+        reason = fault["msg"].removeprefix("Value error, ")
+        raise FeelforwardError(f"sampling = {dict(sampling)}: {place}{reason}.") from error
 
 
 def checkpoint_folder(directory: Path) -> Path:
@@ -128,16 +130,27 @@ def append_to_card(directory: Path, title: str, text_markdown: str) -> None:
     storage.write_text(path, f"{old}\n\n## {title}\n\n{text_markdown.strip()}\n")
 
 
-def export_checkpoint(source: Path, target: Path, *, half: bool = True) -> None:
-    """Copies a checkpoint, by default with its weights in 16 bits, after checking that it loads."""
+def export_checkpoint(
+    source: Path,
+    target: Path,
+    *,
+    half: bool = True,
+    sampling: Mapping[str, object] | None = None,
+) -> None:
+    """Copies a checkpoint, by default with its weights in 16 bits, after checking that it loads.
+
+    `sampling` as in `load_checkpoint`: the copy draws its plans that way.
+    """
     source = checkpoint_folder(source)
+    recipe, sampling = read_recipe(source), sampling if sampling is not None else {}
+    recipe = recipe.model_copy(update={"policy": resampled(recipe.policy, sampling)})
     load_checkpoint(source)
     weights, _ = storage.read_tensors(source / WEIGHTS)
     if half:
         weights = {name: tensor.to(torch.float16) for name, tensor in weights.items()}
-    for name in (CONFIG, STATS, CARD):
-        if (source / name).exists():
-            storage.write_text(target / name, storage.read_text(source / name))
+    save_description(target, recipe, read_statistics(source))
+    if (source / CARD).exists():
+        storage.write_text(target / CARD, storage.read_text(source / CARD))
     save_weights(target, weights)
 
 

@@ -94,6 +94,8 @@ class SamplingConfig(Frozen):
     evaluations: int = Field(default=10, ge=1, le=200)  # of the network, per plan; not of adaptive
     grid: Literal["uniform", "cosine", "karras", "leading", "trailing"] = "uniform"
     sigma: float = Field(default=1.0, ge=0, le=10)  # of sde: σ_t = sigma β_t
+    # all noise is so many times its size: below 1 plans keep closer to what is most likely
+    temperature: float = Field(default=1.0, ge=0, le=1)
     clip: bool = False  # data predictions to the range of the demonstrations
     guidance_weight: float = Field(default=1.0, ge=0, le=20)  # 1: as learnt, 0: no observation
     # flow times from .. to within which the weight holds; 1 outside
@@ -133,8 +135,10 @@ def check_fit(generative: GenerativeConfig, sampling: SamplingConfig) -> None:
             f"guidance_weight = {sampling.guidance_weight} needs a policy that was trained with "
             "generative.null_share > 0"
         )
-    if sampling.warm_start and generative.head != "flow":
-        raise ValueError(f'head = "{generative.head}" starts from no noise: warm_start must be 0')
+    if generative.head != "flow" and (sampling.warm_start or sampling.temperature != 1):
+        raise ValueError(
+            f'head = "{generative.head}" starts from no noise: warm_start must be 0, temperature 1'
+        )
 
 
 def _check_levels(generative: GenerativeConfig, sampling: SamplingConfig) -> None:

@@ -3,6 +3,10 @@
 All take a data prediction `data(x, t)` -> ẑ, which is well defined at every time that is asked (a
 network that predicts something else: `predictions.converted`), and none asks at the end of
 its grid. To clip samples, clip in `data`. x is that of times[0]: β_0 times noise, or a warm start.
+
+Noise is drawn `temperature` times its size: with x begun likewise, a Gaussian comes out with its
+mean and `temperature` times its spread, whatever the sampler (low-temperature sampling, Ajay et al.
+2023, "Is conditional generative modeling all you need for decision-making?").
 """
 
 import math
@@ -28,6 +32,7 @@ def solve_sde(
     sigma: Callable[[float], float],
     solver: Literal["euler", "heun"],
     generator: Generator,
+    temperature: float = 1.0,
 ) -> Tensor:
     """x at times[-1] by dx = (u_t + σ_t²/2 ∇ log p_t) dt + σ_t dW, for any σ_t >= 0.
 
@@ -54,7 +59,7 @@ def solve_sde(
     for start, end in pairwise(times[:-1]):
         h = end - start
         now, then = bounded_sigma(start, h), bounded_sigma(end, h)
-        dW = math.sqrt(h) * _noise(x, generator)
+        dW = math.sqrt(h) * temperature * _noise(x, generator)
         slope = drift(x, start, now)
         ahead = x + h * slope + now * dW
         if solver == "heun":
@@ -72,6 +77,7 @@ def ddim(
     path: ProbabilityPath,
     generator: Generator,
     eta: float = 0.0,
+    temperature: float = 1.0,
 ) -> Tensor:
     """x at times[-1] (Song, Meng and Ermon 2021, eq. 12), for any Gaussian path.
 
@@ -87,18 +93,24 @@ def ddim(
         noise = (x - alpha_s * known) / beta_s
         x = alpha_t * known + beta_t * math.sqrt(1 - fresh**2) * noise
         if fresh > 0 and beta_t > 0:
-            x = x + beta_t * fresh * _noise(x, generator)
+            x = x + beta_t * fresh * temperature * _noise(x, generator)
     return x
 
 
 def ddpm(
-    data: Field, x: Tensor, times: Grid, *, path: ProbabilityPath, generator: Generator
+    data: Field,
+    x: Tensor,
+    times: Grid,
+    *,
+    path: ProbabilityPath,
+    generator: Generator,
+    temperature: float = 1.0,
 ) -> Tensor:
     """Ancestral sampling: each step draws from q(x_t | x_s, z = ẑ) (Ho et al. 2020, eq. 6 and 7).
 
     That is `ddim` with η = 1: the posterior's variance is β_t² (1 - SNR_s/SNR_t).
     """
-    return ddim(data, x, times, path=path, generator=generator, eta=1.0)
+    return ddim(data, x, times, path=path, generator=generator, eta=1.0, temperature=temperature)
 
 
 def dpm_solver(data: Field, x: Tensor, times: Grid, *, path: ProbabilityPath) -> Tensor:

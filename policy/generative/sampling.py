@@ -29,7 +29,7 @@ from policy.generative.grids import (
 )
 from policy.generative.method import make_path
 from policy.generative.paths import ProbabilityPath
-from policy.generative.samplers import Field, solve, solve_adaptive
+from policy.generative.samplers import Field, solve, solve_adaptive, warm_start
 
 TOLERANCE = 1e-3  # of the adaptive solver, in normalised units
 FIRST_SIGMA = 80.0  # β/α: the noise is 80 times the data, EDM's σ_max (Karras et al. 2022)
@@ -56,7 +56,12 @@ class Sampler:
     def begin(self, noise: Tensor) -> Tensor:
         """x at the first time of a cold start, from standard normal noise."""
         start = torch.tensor(self.times[0], dtype=torch.float64)
-        return self.path.beta(start) * noise
+        return self.path.beta(start) * self.config.temperature * noise
+
+    def begin_near(self, previous: Tensor, noise: Tensor) -> Tensor:
+        """x at the first time where `previous` is nearly the sample: see `started_at`."""
+        noise = self.config.temperature * noise
+        return warm_start(previous, noise, path=self.path, t=self.times[0])
 
     def draw(self, field: Field, x: Tensor, *, generator: Generator) -> Tensor:
         """x at t = 1, from x at the first time."""
@@ -68,7 +73,14 @@ class Sampler:
         if solver == "ddim":
             return ddim(field, x, self.times, path=path, generator=generator)
         if solver == "ddpm":
-            return ddpm(field, x, self.times, path=path, generator=generator)
+            return ddpm(
+                field,
+                x,
+                self.times,
+                path=path,
+                generator=generator,
+                temperature=self.config.temperature,
+            )
         if solver == "sde" or solver == "sde_heun":
             return solve_sde(
                 field,
@@ -78,6 +90,7 @@ class Sampler:
                 sigma=self._sigma,
                 solver="euler" if solver == "sde" else "heun",
                 generator=generator,
+                temperature=self.config.temperature,
             )
         return solve(field, x, self.times, solver=solver)
 

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from policy.config import Joining, PolicyConfig
 from policy.generative.predictions import Prediction, convert
-from policy.generative.samplers import Field, warm_start
+from policy.generative.samplers import Field
 from policy.generative.sampling import Sampler, make_sampler
 from policy.networks.network import Condition, PolicyNetwork
 from policy.planning.joining import MAX_GUIDANCE, Target, continuing, guided, most_coherent
@@ -112,7 +112,7 @@ class FlowDrawing:
         sampler, noise = self._sampler, self._noise(1, generator)
         if start > 0 and target is not None:
             sampler = self._started_at(start)
-            x = warm_start(target.action_HA, noise, path=sampler.path, t=start)
+            x = sampler.begin_near(target.action_HA, noise)
         else:
             x = sampler.begin(noise)
         if target is None or self._joining in ("overwrite", "ensemble"):

@@ -1,26 +1,45 @@
-"""`feelforward export`: a small copy of a checkpoint, for shipping."""
+"""`feelforward export`: a small copy of a checkpoint, for shipping, or one that draws otherwise."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
+from robot_io.errors import FeelforwardError
+from scripts.checkpoints import find_checkpoint
+
 
 @dataclass(frozen=True, slots=True)
 class Export:
     """Copy a checkpoint with its weights in half precision: what runs, without what resumes.
 
-    Example: feelforward export runs/tighten_cap --out checkpoints/tighten_cap
+    How plans are drawn is not trained, so a copy may draw them in another way.
+
+    Examples:
+      feelforward export runs/tighten_cap --out checkpoints/tighten_cap
+      feelforward export tighten_cap --out out/hot --sampling temperature=1
     """
 
-    source: tyro.conf.Positional[Path]
-    """A run or checkpoint folder."""
+    source: tyro.conf.Positional[str]
+    """A run or checkpoint folder, or the name of a shipped checkpoint."""
     out: Path
     """The new checkpoint folder; refused when it exists."""
+    sampling: tuple[str, ...] = ()
+    """Keys of [policy.sampling] with other values (docs/generative.md): evaluations=4."""
 
     def run(self) -> None:
         from policy.checkpoint import export_checkpoint
 
-        export_checkpoint(self.source, self.out)
+        if self.out.exists():
+            raise FeelforwardError(f"--out {self.out} exists already: choose a new folder.")
+        sampling = dict(map(_setting, self.sampling))
+        export_checkpoint(find_checkpoint(self.source), self.out, sampling=sampling)
         size_mb = sum(file.stat().st_size for file in self.out.iterdir()) / 1e6
         print(f"Checkpoint: {self.out}  ({size_mb:.1f} MB)")
+
+
+def _setting(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise FeelforwardError(f"--sampling {text}, allowed: key=value.")
+    return key, value

@@ -88,6 +88,17 @@ def test_half_the_bits_give_nearly_the_same_plan(checkpoint: Path, tmp_path: Pat
     np.testing.assert_allclose(half, full, atol=0.02)
 
 
+def test_a_copy_may_draw_its_plans_in_another_way(checkpoint: Path, tmp_path: Path) -> None:
+    export_checkpoint(checkpoint, tmp_path / "cold", half=False, sampling={"temperature": "0"})
+    plan = load_checkpoint(tmp_path / "cold").plan(observation())
+    likely = load_checkpoint(checkpoint, sampling={"temperature": 0.0}).plan(observation())
+    np.testing.assert_array_equal(plan, likely)
+    assert not np.array_equal(plan, load_checkpoint(checkpoint).plan(observation()))
+    with pytest.raises(FeelforwardError, match=r"sampling = .*: temperature: Input should be"):
+        export_checkpoint(checkpoint, tmp_path / "hot", sampling={"temperature": "2"})
+    assert not (tmp_path / "hot").exists()
+
+
 def test_trained_weights_may_be_drawn_from_in_another_way(checkpoint: Path) -> None:
     plain = load_checkpoint(checkpoint).plan(observation())
     same = load_checkpoint(checkpoint, sampling={"solver": "midpoint"}).plan(observation())

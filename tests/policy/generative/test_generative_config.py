@@ -40,6 +40,7 @@ def policy(generative: dict | None = None, sampling: dict | None = None, **more)
         ({"head": "mse", "path": "ddpm"}, {}, "takes no other key"),
         ({"head": "gmm", "null_share": 0.1}, {}, "takes no other key"),
         ({"head": "mse"}, {"warm_start": 1.0}, "warm_start must be 0"),
+        ({"head": "gmm"}, {"temperature": 0.5}, "temperature 1"),
         ({}, {"guidance_weight": 2.0}, "trained with generative.null_share > 0"),
         ({}, {"guidance_interval": [0.8, 0.2]}, "allowed: from < to"),
         ({}, {"guidance_interval": [0.2, 1.2]}, "less than or equal to 1"),

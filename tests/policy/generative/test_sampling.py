@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 import torch
-from closed_forms import best, distance, mixture, noise, seeded
+from closed_forms import best, distance, gaussian, mixture, noise, seeded
 
 from policy.generative.config import GenerativeConfig, PathName, SamplingConfig, SolverName
 from policy.generative.method import MOST_WEIGHT, draw_times, make_path, time_weight
@@ -35,6 +35,34 @@ def ratio(generative: dict, sampling: dict) -> float:
 def test_every_solver_arrives(solver: str) -> None:
     evaluations = 31 if solver == "rk4" else 40
     assert ratio({}, {"solver": solver, "evaluations": evaluations}) < 1.1
+
+
+@pytest.mark.parametrize("solver", get_args(SolverName))
+def test_at_a_temperature_a_gaussian_keeps_its_mean_and_loses_spread(solver: str) -> None:
+    """Sample by sample: its flow is affine, and so is every solver's way along it."""
+
+    def drawn(temperature: float) -> torch.Tensor:
+        options = {"solver": solver, "evaluations": 31 if solver == "rk4" else 20}
+        sampler, config = sampler_of({}, {**options, "temperature": temperature})
+        network = best(gaussian(2), sampler.path, config.prediction)
+        asked = converted(
+            network, path=sampler.path, source=config.prediction, target=sampler.asks_for
+        )
+        return sampler.draw(asked, sampler.begin(noise(50, 2)), generator=seeded(3))
+
+    mean = drawn(0.0)
+    tolerance = 1e-2 if solver == "adaptive" else 1e-9  # which takes other steps
+    torch.testing.assert_close(
+        drawn(0.3) - mean, 0.3 * (drawn(1.0) - mean), atol=tolerance, rtol=tolerance
+    )
+    assert (drawn(1.0) - mean).abs().min() > 1e-4
+
+
+def test_a_warm_start_at_temperature_0_is_the_previous_sample_scaled() -> None:
+    sampler, _ = sampler_of({}, {"temperature": 0.0})
+    previous = torch.ones(4, 2, dtype=torch.float64)
+    x = sampler.started_at(0.6).begin_near(previous, noise(4, 2))
+    torch.testing.assert_close(x, 0.6 * previous)
 
 
 @pytest.mark.parametrize(
