@@ -84,12 +84,15 @@ class Objective:
     def _given(
         self, action_BHA: Tensor, generator: Generator, share: Share = WHOLE
     ) -> Tensor | None:
-        """Which first rows are given, (B, H, 1): 0 to `given_rows` of them, all as likely."""
+        """Which first rows are given, (B, H, 1): none half of the time, else up to `given_rows`.
+
+        A policy that is mostly given rows learns to go on as they do and looks less.
+        """
         most = self.recipe.policy.given_rows
         if most == 0:
             return None
         count_B = share.of(
-            lambda n: torch.randint(most + 1, (n,), generator=generator), len(action_BHA)
+            lambda n: torch.randint(1 - most, most + 1, (n,), generator=generator), len(action_BHA)
         )
         row_H = torch.arange(action_BHA.shape[1])
         return (row_H < count_B[:, None])[..., None].to(self.device)
