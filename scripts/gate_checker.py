@@ -17,7 +17,7 @@ last command; it may be outside the workspace only as far as the arm itself is, 
 import tomllib
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from math import atan2, e, inf, isfinite, sqrt
+from math import atan2, cos, e, inf, isfinite, sin, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ RESTING = ("hold", "stopped")
 
 Vector = tuple[float, float, float]
 Matrix = tuple[Vector, Vector, Vector]
+Pose = tuple[Vector, Matrix]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,9 @@ class Limits:
     width_speed_m_per_s: float
     leash: tuple[float, float]
     force_max_n: float
+    torque_max_nm: float
     stiffness_n_per_m: float
+    measured_speed: tuple[float, float]  # no arm is faster: what it measures neither
 
     @classmethod
     def read(cls, robot: Path, changed: dict[str, Any] | None = None) -> "Limits":
@@ -94,7 +97,12 @@ class Limits:
                 gate["torque_max_nm"] / gate["stiffness_nm_per_rad"],
             ),
             force_max_n=gate["force_max_n"],
+            torque_max_nm=gate["torque_max_nm"],
             stiffness_n_per_m=gate["stiffness_n_per_m"],
+            measured_speed=(
+                gate["measured"]["max_speed_m_per_s"],
+                gate["measured"]["max_turn_rad_per_s"],
+            ),
         )
 
     def depths_m(self, place: Vector) -> list[tuple[str, float]]:
@@ -194,6 +202,9 @@ class Checker:
     _rotation: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
     _width: float = 0.0
     _ways: tuple[_Way, _Way] = field(default_factory=lambda: (_Way(), _Way()))
+    _pose: Pose | None = None  # that is believed of what the arm measured
+    _doubts: bool = False  # it is not what was measured
+    _agreed: int = 0  # states that moved no faster than an arm
     _sequence: Any = None
     _stopped: bool = False
     _even: bool = True  # the last tick came a period after the one before
@@ -206,6 +217,7 @@ class Checker:
     def anchor(self, measured_8: np.ndarray) -> None:
         """The session begins at this measured pose, at rest; a stop from before stays."""
         self._place, self._rotation, self._width = _parts(measured_8)
+        self._pose = self._place, self._rotation
         self._depths_m = self.limits.depths_m(self._place)
         self._ways = (_Way(), _Way())
 
@@ -230,10 +242,10 @@ class Checker:
             return self._found
         place, rotation, width = _parts(seen.given)
         feels = self._feels(seen.wrench)  # which may be a stop
-        self._kind(seen, dt_s)
         usable = feels and _state_fault(seen.measured) is None
-        measured = _parts(seen.measured) if usable else None
-        resting = self._resting(seen, measured is not None, dt_s)
+        measured = self._believed(*_parts(seen.measured)[:2], dt_s) if usable else None
+        self._kind(seen, dt_s, followable=measured is not None and not self._doubts)
+        resting = self._resting(seen, measured is not None and not self._doubts, dt_s)
         ahead = self._ahead(place, rotation, measured)
         depths_m = self.limits.depths_m(place)
         self._places(depths_m, width, measured, ahead[0])
@@ -329,25 +341,46 @@ class Checker:
             return False
         return all(isfinite(each) for each in wrench.tolist())
 
-    def _kind(self, seen: Seen, dt_s: float) -> None:
+    def _believed(self, place: Vector, rotation: Matrix, dt_s: float) -> Pose:
+        """Where the arm is by what it measured, as far as it can have got there since before.
+
+        It goes there by `measured_speed`, in a period at least, straight and by the shortest turn.
+        `_doubts` says whether it is elsewhere. The first state of all may itself be false: until
+        two agreed, another one takes its place.
+        """
+        before, self._pose = self._pose, (place, rotation)
+        self._doubts = False
+        if before is None:
+            return self._pose
+        time_s = max(dt_s, self.limits.period_s)
+        way, turn = _minus(place, before[0]), _turn(before[1], rotation)
+        most_m, most_rad = (speed * time_s for speed in self.limits.measured_speed)
+        self._doubts = not (_norm(way) <= most_m and _norm(turn) <= most_rad)
+        self._agreed += not self._doubts
+        if self._doubts and self._agreed >= 2:
+            there = _minus(before[0], _scaled(_cut(way, most_m), -1.0))
+            self._pose = there, _turned(before[1], _cut(turn, most_rad))
+        return self._pose
+
+    def _kind(self, seen: Seen, dt_s: float, *, followable: bool) -> None:
         """A stop is latched, and what cannot be used is not followed."""
         self.judged["latched"] += self._stopped
         if (seen.kind == "stopped") is not self._stopped:
             self._found.append(Violation("left_or_entered_stopped_by_itself", 1, 0, self._ticks))
         if seen.kind in RESTING:
             return
-        problem = "clock" if dt_s == 0 else self._unusable(seen)
+        problem = "clock" if dt_s == 0 else self._unusable(seen, followable=followable)
         self.judged["usable"] += 1
         if problem is not None:
             self._found.append(Violation(f"followed_{problem}", 1, 0, self._ticks))
         self._sequence = seen.sequence
 
-    def _unusable(self, seen: Seen) -> str | None:
+    def _unusable(self, seen: Seen, *, followable: bool) -> str | None:
         """Why this command or state must not be followed; None when it may be."""
         fault = _fault(seen.row)
         if fault is not None:
             return f"command_{fault}"
-        if _state_fault(seen.measured) is not None or not self._feels(seen.wrench):
+        if not followable:
             return "unusable_state"
         if self._sequence is not None and not seen.sequence > self._sequence:
             return "old_sequence"
@@ -367,7 +400,7 @@ class Checker:
         self,
         place: Vector,
         rotation: Matrix,
-        measured: tuple[Vector, Matrix, float] | None,
+        measured: Pose | None,
         *,
         judge: bool = True,
     ) -> tuple[float, float]:
@@ -384,7 +417,7 @@ class Checker:
         self,
         depths_m: list[tuple[str, float]],
         width: float,
-        measured: tuple[Vector, Matrix, float] | None,
+        measured: Pose | None,
         ahead_m: float,
     ) -> None:
         before = self._depths_m
@@ -524,6 +557,20 @@ def _turn(a: Matrix, b: Matrix) -> Vector:
         return (atan2(sine, cosine), 0.0, 0.0)  # half a turn: some axis, the angle is what counts
     scale = atan2(sine, cosine) / sine if sine > 1e-12 else 1.0
     return (x * scale, y * scale, z * scale)
+
+
+def _turned(a: Matrix, turn: Vector) -> Matrix:
+    """The matrix of the rotation a, then the rotation vector `turn` in the base frame."""
+    angle = _norm(turn)
+    x, y, z = _scaled(turn, sin(angle / 2) / angle) if angle > 0 else turn
+    columns = tuple(zip(*a, strict=True))
+    rows = [tuple(_dot(row, column) for column in columns) for row in _matrix(cos(angle / 2), x, y, z)]
+    return rows[0], rows[1], rows[2]
+
+
+def _cut(a: Vector, longest: float) -> Vector:
+    length = _norm(a)
+    return a if length <= longest else _scaled(a, longest / length)
 
 
 def _dot(a: Vector, b: Vector) -> float:

@@ -1,8 +1,9 @@
 """The last word on every command before the arm sees it.
 
-Order of the checks: finite, shape, unit quaternion → sequence, stamp, expiry → measured force and
-torque → workspace → speed, acceleration and jerk against the last ACCEPTED command → leash against
-the MEASURED pose → joints and geometry → finite again. `docs/gate.md` says what each is worth.
+Order of the checks: finite, shape, unit quaternion → sequence, stamp, expiry → a measured pose that
+an arm can have got to → measured force and torque → workspace → speed, acceleration and jerk against
+the last ACCEPTED command → leash against the MEASURED pose → joints and geometry → finite again.
+`docs/gate.md` says what each is worth.
 
 What can be clipped is clipped (MODIFIED). What cannot be used makes the command brake to rest
 within the limits and stay (HOLD). A stop is latched: only `release`, a human act, ends it. Where
@@ -22,6 +23,7 @@ from robot_io.errors import FeelforwardError
 from robot_io.gate.body import Body
 from robot_io.gate.limits import GateLimits, OnViolation
 from robot_io.gate.look_ahead import Foreseen
+from robot_io.gate.measured import Believed
 from robot_io.gate.motion import SLACK, Bounds, Orientations, Positions
 from robot_io.gate.part import Codes, Part
 from robot_io.gate.pose import Pose, patched, row_fault, state_fault
@@ -68,6 +70,7 @@ class CommandGate:
         self._limits = limits
         self._travel, self._turn = _parts(limits)
         self._posture = PostureWatch(limits, body)
+        self._believed = Believed(limits)
         self._rejects = _rejecting(limits.on_violation)
         self._last: _Last | None = None
         self._rejected: int | None = None  # chunk of which nothing passes any more
@@ -84,7 +87,7 @@ class CommandGate:
             self._stop_reason = str(reason)
 
     def release(self, state: ArmState) -> None:
-        """Raises FeelforwardError when the measured pose is unusable: the stop stays."""
+        """Raises FeelforwardError when the measured pose is unusable or jumped: the stop stays."""
         self._anchor(state)
         self._stop_reason = None
 
@@ -99,36 +102,40 @@ class CommandGate:
     def check(self, command: Command, state: ArmState, now_ns: int) -> Verdict:
         last = self._last if self._last is not None else self._anchor(state)
         dt_s = self._elapsed_s(now_ns)
-        reason = self._unusable(command, now_ns) or (Reason.CLOCK if dt_s == 0 else None)
-        if reason is None:
-            reason = self._state_fault(state)
+        believed, fault = self._look(state, dt_s)
+        reason = self._unusable(command, now_ns) or (Reason.CLOCK if dt_s == 0 else fault)
         self._feel(state)
-        if self._stop_reason is not None or reason is not None:
-            return self._rest(str(reason), last, state, dt_s)
+        if self._stop_reason is not None or reason is not None or believed is None:
+            return self._rest(str(reason), last, believed, dt_s)
         self._sequence = command.sequence
         if (
             command.provenance.chunk_id is not None
             and command.provenance.chunk_id == self._rejected
         ):
-            return self._rest(Reason.CHUNK_REJECTED, last, state, dt_s)
-        return self._limited(command, last, state, dt_s)
+            return self._rest(Reason.CHUNK_REJECTED, last, believed, dt_s)
+        return self._limited(command, last, believed, dt_s)
 
     def hold(self, reason: str, state: ArmState, now_ns: int) -> Verdict:
         last = self._last if self._last is not None else self._anchor(state)
+        dt_s = self._elapsed_s(now_ns)
+        believed, _ = self._look(state, dt_s)
         self._feel(state)
-        return self._rest(reason, last, state, self._elapsed_s(now_ns))
+        return self._rest(reason, last, believed, dt_s)
 
     def slow_down(self, row_D: np.ndarray, velocity_V: np.ndarray) -> SlowDown:
         return SlowDown(row_D, velocity_V, travel=self._travel.bounds, turn=self._turn.bounds)
 
     def _anchor(self, state: ArmState) -> _Last:
         fault = self._state_fault(state)
+        if fault is None and self._believed.jumps(state):
+            fault = Reason.STATE_JUMPED
         if fault is not None:
             raise FeelforwardError(
                 f"What the arm measures is unusable ({fault}: {state.row_D},"
                 f" joints {state.joint_rad_J}, wrench {state.wrench_6}), so the arm is not armed;"
                 " check the arm's connection and what its config says that it measures."
             )
+        self._believed.anchor(state)
         pose = Pose.of(state.row_D)
         posture = self._posture.at_rest(state)
         self._last = _Last(
@@ -163,6 +170,14 @@ class CommandGate:
         if state_fault(state.row_D) is not None or not feels:
             return Reason.STATE_UNUSABLE
         return self._posture.fault(state)
+
+    def _look(self, state: ArmState, dt_s: float) -> tuple[ArmState | None, Reason | None]:
+        """What to go by instead of what was measured, if anything, and why not by that itself."""
+        fault = self._state_fault(state)
+        if fault is not None:
+            return None, fault
+        believed, agrees = self._believed.look(state, dt_s)
+        return believed, None if agrees else Reason.STATE_JUMPED
 
     def _feel(self, state: ArmState) -> None:
         """Latches a stop when the arm feels more than it may."""
@@ -249,8 +264,6 @@ class CommandGate:
         more: tuple[Reason, ...] = (),
     ) -> Verdict:
         """Brakes to rest within the limits, keeps the leash, and says why."""
-        if state is not None and self._state_fault(state) is not None:
-            state = None
         tool = self._to_rest(last, None if state is None else Pose.of(state.row_D), dt_s)
         row_8 = patched(last.row_8, last.pose, tool.pose)
         posture = last.posture

@@ -102,6 +102,14 @@ class TouchLimits(_Limits):
     max_torque_nm: Positive
 
 
+class MeasuredLimits(_Limits):
+    """How fast what the arm measures can change: no real arm does, a false measurement jumps."""
+
+    max_speed_m_per_s: Positive  # of the tool, also when somebody pushes it
+    max_turn_rad_per_s: Positive
+    max_joint_rad_per_s: Positive  # of the fastest joint
+
+
 class OnViolation(_Limits):
     """Per group of limits: bring the command within them, or drop the rest of its chunk."""
 
@@ -140,6 +148,7 @@ class GateLimits(_Limits):
     stiffness_nm_per_rad: Positive  # likewise: a softer axis reaches its share of the torque
     joints: JointLimits | Literal["none"]  # none: the arm says that it has none
     geometry: GeometryLimits | Literal["unchecked"]
+    measured: MeasuredLimits
     touch: TouchLimits
     on_violation: OnViolation
 

@@ -13,6 +13,7 @@ class Reason(StrEnum):
     EXPIRED = "expired"
     CLOCK = "clock"  # less than a period since the last tick, or the command is due in the future
     STATE_UNUSABLE = "state_unusable"  # what the arm measured: shape, not finite, not unit
+    STATE_JUMPED = "state_jumped"  # what the arm measured: further from before than an arm gets
     CHUNK_REJECTED = "chunk_rejected"  # an earlier command of this chunk broke a limit
     WORKSPACE = "workspace"
     PLANE = "plane"

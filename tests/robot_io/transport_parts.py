@@ -2,7 +2,7 @@
 
 from robot_io.control.loop import LoopLimits
 from robot_io.control.spec import ControlSpec
-from robot_io.gate.limits import GateLimits, OnViolation, TouchLimits
+from robot_io.gate.limits import GateLimits, MeasuredLimits, OnViolation, TouchLimits
 from robot_io.session.spec import StreamLimits
 
 GATE = GateLimits(
@@ -28,6 +28,7 @@ GATE = GateLimits(
     stiffness_nm_per_rad=5.0,
     joints="none",
     geometry="unchecked",
+    measured=MeasuredLimits(max_speed_m_per_s=3, max_turn_rad_per_s=20, max_joint_rad_per_s=10),
     touch=TouchLimits(measured_force="absent", max_force_n=100.0, max_torque_nm=10.0),
     on_violation=OnViolation.model_validate(dict.fromkeys(OnViolation.model_fields, "clip")),
 )

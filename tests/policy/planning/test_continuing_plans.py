@@ -17,7 +17,7 @@ LOOKING_BACK: tuple[Joining, ...] = ("guided", "trained", "bidirectional")
 
 
 def recipe(*, given_rows: int) -> Recipe:
-    plain = fork_recipe(steps=300)
+    plain = fork_recipe(steps=600)
     return plain.model_copy(
         update={"policy": plain.policy.model_copy(update={"given_rows": given_rows})}
     )
