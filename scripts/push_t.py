@@ -14,7 +14,8 @@ from robot_io.interfaces import ChunkSource
 from robot_io.rows import VectorRows
 from scripts.episode import Episode
 from scripts.report import EpisodeResult
-from sim.pusht import FIELD_PX, TICK_NS, TIME_LIMIT_TICKS, PushTWorld
+from sim.pusht import TICK_NS, TIME_LIMIT_TICKS, PushTWorld
+from sim.pusht_field import FIELD_PX
 
 NAME = "gym_pusht/PushT-v0"
 VECTORS = ("keypoint", "agent")

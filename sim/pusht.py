@@ -21,25 +21,10 @@ from gym_pusht.envs.pusht import PushTEnv
 from robot_io.errors import FeelforwardError
 from robot_io.interfaces import Camera
 from robot_io.types import ArmState, MonoNs
+from sim.pusht_field import keypoints_of_block
 
 TICK_NS = 100_000_000
-FIELD_PX = 512.0
 TIME_LIMIT_TICKS = 300  # the benchmark's own
-
-# Fitted to 25,650 recorded (state, keypoint) pairs; median residual 1e-5 px.
-KEYPOINTS_IN_BLOCK_92 = np.array(
-    [
-        (9.2698, 90.0410),
-        (-60.9835, -1.1867),
-        (60.9128, -1.3934),
-        (-0.2705, 25.5436),
-        (-14.0649, 122.8159),
-        (39.0027, 32.8574),
-        (-39.9664, 32.7297),
-        (-16.8243, 62.8632),
-        (23.5415, -1.7003),
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +39,6 @@ class PushTOutcome:
     @property
     def over(self) -> bool:
         return self.success or self.ticks >= TIME_LIMIT_TICKS
-
-
-def keypoints_of_block(pose_3: np.ndarray) -> np.ndarray:
-    """The 9 key points, flattened to (18,) px, of a block at x, y (px), angle (rad)."""
-    x_px, y_px, angle_rad = pose_3
-    cos, sin = np.cos(angle_rad), np.sin(angle_rad)
-    rotation_22 = np.array([[cos, -sin], [sin, cos]])
-    return (KEYPOINTS_IN_BLOCK_92 @ rotation_22.T + (x_px, y_px)).ravel()
 
 
 class PushTWorld:

@@ -20,11 +20,20 @@ RowName = Literal[
     "diffusers",
     "conversions",
     "modes",
+    "memory",
     "push_t",
     "denoisers",
     "evaluations",
+    "symmetric",
 ]
-NEED_NO_DATA: tuple[RowName, ...] = ("samplers", "order", "diffusers", "conversions", "modes")
+NEED_NO_DATA: tuple[RowName, ...] = (
+    "samplers",
+    "order",
+    "diffusers",
+    "conversions",
+    "modes",
+    "memory",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +46,11 @@ class BenchLearn:
       diffusers    DDPM, DDIM and DPM-Solver++ against the schedulers of diffusers
       conversions  velocity, score, noise, data and v turned into each other and back
       modes        left or right round an obstacle: flow, DDPM, mixture, MSE
+      memory       data larger than the memory train within a limit
       push_t       human Push-T: reward and success with intervals (full: 5 trainings)
       denoisers    U-Net, DiT and MLP, flow and DDPM, at equal data and steps (full: 30 trainings)
       evaluations  success against network evaluations, warm and cold, and against σ_t (full: 12)
+      symmetric    left or right round Push-T's block: flow, DDPM, mixture, MSE (full: 20)
 
     Without ROW, those that need no data. Writes OUT/ROW.jsonl (the same command goes on where it
     was cut), OUT/ROW.png and trainings in OUT/runs; prints a table and a verdict per row; exits
@@ -121,7 +132,7 @@ class BenchLearn:
         return Result(measured, row.claims(measured))
 
     def _row(self, name: RowName) -> "Row":
-        from scripts.learn import against_diffusers, conversions, modes, order, samplers
+        from scripts.learn import against_diffusers, conversions, memory, modes, order, samplers
 
         closed = {
             "samplers": samplers.Samplers,
@@ -129,6 +140,7 @@ class BenchLearn:
             "diffusers": against_diffusers.AgainstDiffusers,
             "conversions": conversions.Conversions,
             "modes": modes.Modes,
+            "memory": memory.Memory,
         }
         if name in closed:
             return closed[name]()

@@ -7,7 +7,7 @@ Legend: S trainings, E episodes.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,13 +19,24 @@ from policy.training.train import TrainResult, train
 from scripts.checkpoints import REPOSITORY
 from scripts.config import load_config
 from scripts.evaluation import make_push_t_player
-from scripts.learn.row import Figures
+from scripts.learn.row import Figures, Measured, Verdict, judge
 from scripts.training_data import window_samplers
 from scripts.workers import play_seeds
 
 FIRST_SEED = 100_000
 Settings = tuple[str, ...]  # of a recipe, as `feelforward train --set` takes them
 Sampling = tuple[tuple[str, str | float], ...]  # keys of [policy.sampling] with other values
+
+MLP, UNET, DIT = "push_t.toml", "push_t_unet.toml", "push_t_dit.toml"
+DDPM: Settings = (  # push_t_ddpm.toml, for any network
+    "policy.generative.path=ddpm",
+    "policy.generative.prediction=noise",
+    "policy.generative.times=levels",
+    "policy.sampling.solver=ddpm",
+    "policy.sampling.grid=trailing",
+    "policy.sampling.evaluations=100",
+    "policy.sampling.clip=true",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,41 @@ class PushTCell:
         """Of what is trained, whatever files and settings it comes from."""
         content = self.trained_recipe().model_dump_json()
         return hashlib.sha256(content.encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What a size comes to."""
+
+    seeds: int
+    episodes: int
+    steps: int | None  # of training; None: the recipe's
+
+
+SMALL = Scale(seeds=1, episodes=10, steps=600)
+FULL = Scale(seeds=5, episodes=100, steps=None)
+
+
+def repeated(cell: PushTCell, scale: Scale) -> list[PushTCell]:
+    """One cell per training seed."""
+    shorter: Settings = ()
+    if scale.steps is not None:
+        shorter = (f"train.steps={scale.steps}", f"train.warmup_steps={scale.steps // 10}")
+    training = (*cell.training, *shorter)
+    cells = [
+        replace(cell, training=training, seed=seed, episodes=scale.episodes)
+        for seed in range(scale.seeds)
+    ]
+    return [replace(cell, recipe_digest=cell.digest()) for cell in cells]
+
+
+def settled(kept: bool, measured: Measured[PushTCell], *, certain: bool = True) -> Verdict:
+    """A small run settles nothing, whatever comes out."""
+    whole = all(
+        cell.episodes >= 100 and not any(each.startswith("train.steps") for each in cell.training)
+        for cell, _ in measured
+    )
+    return judge(kept, certain=certain) if whole else "open"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,30 @@ Legend: S trainings, E episodes.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from scripts.learn.push_t import PushTBench, PushTCell, Sampling, Settings
-from scripts.learn.row import Claim, Figures, Measured, Row, Size, Verdict, judge, save_plot
+from scripts.learn.push_t import (
+    DDPM,
+    DIT,
+    FULL,
+    MLP,
+    SMALL,
+    UNET,
+    PushTBench,
+    PushTCell,
+    Sampling,
+    Scale,
+    Settings,
+    repeated,
+    settled,
+)
+from scripts.learn.row import Claim, Figures, Measured, Row, Size, save_plot
+from scripts.learn.symmetric_starts import SymmetricStarts
 from scripts.stats import Crossed, crossed_difference, crossed_interval, wilson_interval
 
 REWARD, SUCCESS = 0.95, 0.60  # at least: mean of the maximum reward, success at 95 % coverage
@@ -20,52 +35,8 @@ MINUTES = 90  # a training may take, on 2 cores
 REWARD_MARGIN, SUCCESS_MARGIN = 0.03, 0.10  # flow and DDPM are equivalent within
 FEW, FEW_LOSE = 2, 0.03  # so few evaluations lose so much success at most
 
-MLP, UNET, DIT = "push_t.toml", "push_t_unet.toml", "push_t_dit.toml"
 SHORTCUT = "push_t_shortcut.toml"
-DDPM: Settings = (  # push_t_ddpm.toml, for any network
-    "policy.generative.path=ddpm",
-    "policy.generative.prediction=noise",
-    "policy.generative.times=levels",
-    "policy.sampling.solver=ddpm",
-    "policy.sampling.grid=trailing",
-    "policy.sampling.evaluations=100",
-    "policy.sampling.clip=true",
-)
 DATA: Settings = ("policy.generative.prediction=data", "policy.generative.weight=velocity")
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """What a size comes to."""
-
-    seeds: int
-    episodes: int
-    steps: int | None  # of training; None: the recipe's
-
-
-SMALL = Scale(seeds=1, episodes=10, steps=600)
-
-
-def _repeated(cell: PushTCell, scale: Scale) -> list[PushTCell]:
-    """One cell per training seed."""
-    shorter: Settings = ()
-    if scale.steps is not None:
-        shorter = (f"train.steps={scale.steps}", f"train.warmup_steps={scale.steps // 10}")
-    training = (*cell.training, *shorter)
-    cells = [
-        replace(cell, training=training, seed=seed, episodes=scale.episodes)
-        for seed in range(scale.seeds)
-    ]
-    return [replace(cell, recipe_digest=cell.digest()) for cell in cells]
-
-
-def _settled(kept: bool, measured: Measured[PushTCell], *, certain: bool = True) -> Verdict:
-    """A small run settles nothing, whatever comes out."""
-    whole = all(
-        cell.episodes >= 100 and not any(each.startswith("train.steps") for each in cell.training)
-        for cell, _ in measured
-    )
-    return judge(kept, certain=certain) if whole else "open"
 
 
 class _Scores:
@@ -116,8 +87,8 @@ class PushT:
         self.measure = bench.measure
 
     def cells(self, size: Size) -> list[PushTCell]:
-        scale = SMALL if size == "small" else Scale(seeds=5, episodes=100, steps=None)
-        return _repeated(PushTCell("flow, MLP", MLP), scale)
+        scale = SMALL if size == "small" else FULL
+        return repeated(PushTCell("flow, MLP", MLP), scale)
 
     def table(self, measured: Measured[PushTCell]) -> Table:
         return _Scores(measured).table("Push-T, human demonstrations, state, starts from 100000")
@@ -132,17 +103,17 @@ class PushT:
             Claim(
                 f"mean of the maximum reward at least {REWARD}",
                 _told(reward, 1, 3),
-                _settled(reward.mean >= REWARD, measured),
+                settled(reward.mean >= REWARD, measured),
             ),
             Claim(
                 f"success at least {SUCCESS:.0%}",
                 _told(success, 100, 1) + " %",
-                _settled(success.mean >= SUCCESS, measured),
+                settled(success.mean >= SUCCESS, measured),
             ),
             Claim(
                 f"a training within {MINUTES} min",
                 f"{minutes:.1f}",
-                _settled(minutes <= MINUTES, measured),
+                settled(minutes <= MINUTES, measured),
             ),
         ]
 
@@ -159,12 +130,12 @@ class Denoisers:
         self.measure = bench.measure
 
     def cells(self, size: Size) -> list[PushTCell]:
-        scale = SMALL if size == "small" else Scale(seeds=5, episodes=100, steps=None)
+        scale = SMALL if size == "small" else FULL
         return [
             cell
             for network, recipe in self.NETWORKS
             for head, training in (("flow", ()), ("DDPM", DDPM))
-            for cell in _repeated(PushTCell(f"{network}, {head}", recipe, training), scale)
+            for cell in repeated(PushTCell(f"{network}, {head}", recipe, training), scale)
         ]
 
     def table(self, measured: Measured[PushTCell]) -> Table:
@@ -186,7 +157,7 @@ class Denoisers:
                     Claim(
                         f"{network}: {what} of flow less DDPM within {margin} (TOST, 5 %)",
                         f"{off.mean:+.3f} (90 %: {off.low:+.3f} to {off.high:+.3f})",
-                        _settled(inside, measured, certain=outside),
+                        settled(inside, measured, certain=outside),
                     )
                 )
         return claims
@@ -265,7 +236,7 @@ class Evaluations:
             cell
             for curve in curves
             for value in curve.values
-            for cell in _repeated(curve.cell(value), scale)
+            for cell in repeated(curve.cell(value), scale)
         ]
 
     def table(self, measured: Measured[PushTCell]) -> Table:
@@ -286,7 +257,7 @@ class Evaluations:
             Claim(
                 f"{FEW} or fewer evaluations lose at most {100 * FEW_LOSE:.0f} points of success",
                 f"{_told(off, 100, 1)} points ({quick} against {best})",
-                _settled(off.mean <= FEW_LOSE, measured),
+                settled(off.mean <= FEW_LOSE, measured),
             )
         ]
 
@@ -313,6 +284,7 @@ ROWS: dict[str, Callable[[PushTBench], Row[PushTCell]]] = {
     "push_t": PushT,
     "denoisers": Denoisers,
     "evaluations": Evaluations,
+    "symmetric": SymmetricStarts,
 }
 
 

@@ -18,7 +18,8 @@ from robot_io.types import Observation
 
 pytest.importorskip("gym_pusht", reason="Push-T needs the extra 'pusht'")
 
-from sim.pusht import FIELD_PX, TICK_NS, PushTWorld, keypoints_of_block
+from sim.pusht import TICK_NS, PushTWorld
+from sim.pusht_field import FIELD_PX, keypoints_of_block
 
 pytestmark = [pytest.mark.data, pytest.mark.timeout(300)]
 BUFFER = "pusht_cchi_v7_replay.zarr"

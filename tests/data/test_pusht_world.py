@@ -4,7 +4,8 @@ import pytest
 pytest.importorskip("gym_pusht", reason="Push-T needs the extra 'pusht'")
 
 from robot_io.errors import FeelforwardError
-from sim.pusht import TICK_NS, PushTWorld, keypoints_of_block
+from sim.pusht import TICK_NS, PushTWorld
+from sim.pusht_field import in_block, keypoints_of_block, outline_of_block
 
 
 def drive(world: PushTWorld, ticks: int, seed: int) -> np.ndarray:
@@ -96,3 +97,16 @@ def test_observations_are_named_and_stamped() -> None:
 def test_a_broken_row_is_refused(row: list[float]) -> None:
     with pytest.raises(FeelforwardError, match="a row of 2 finite px"):
         PushTWorld().arm.command(np.array(row))
+
+
+def test_the_outline_is_that_of_the_block_that_is_pushed() -> None:
+    world = PushTWorld()
+    world.reset(3)
+    block = world._env.block
+    theirs = np.array([block.local_to_world(v) for s in block.shapes for v in s.get_vertices()])
+    ours = outline_of_block(world.block_3)
+    for corner in ours:
+        assert np.linalg.norm(theirs - corner, axis=1).min() < 1e-6
+    assert in_block(theirs, world.block_3).all()
+    beyond = ours.mean(0) + 1.01 * (ours - ours.mean(0))
+    assert not in_block(beyond[[0, 1, 4, 5]], world.block_3).any()

@@ -4,9 +4,9 @@ file, and data that are larger than the memory.
 
 import os
 import re
-import resource
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,8 @@ from policy.data import LeRobotWriter
 from robot_io.errors import FeelforwardError
 from scripts.cli import parse
 from scripts.commands.train import Train
+from scripts.learn.memory import Memory, MemoryCell
 
-MIB = 1 << 20
 PUSH_T = """
 [policy]
 action = "vector"
@@ -32,53 +32,32 @@ warmup_steps = 1
 device = "cpu"
 checkpoint_every = 4
 """
-CAMERA = """
-[policy]
-action = "vector"
-vectors = [{ name = "agent" }]
-images = [{ name = "scene", width = 8 }]
-network = { kind = "mlp", widths = [64], embedding = 32 }
-[train]
-batch_size = 8
-warmup_steps = 1
-device = "cpu"
-"""
 
 
-def write_demonstrations(directory: Path, *, episodes: int, rows: int, lines: int = 0) -> Path:
-    """An agent that drifts over Push-T's field; with a camera where it has lines."""
+def write_demonstrations(directory: Path, *, episodes: int, rows: int) -> Path:
+    """An agent that drifts over Push-T's field."""
     writer = LeRobotWriter(directory, fps=10, robot_type="sim")
     rng = np.random.default_rng(0)
-    for seed in range(episodes):
+    for _ in range(episodes):
         agent = (256 + np.cumsum(rng.normal(0, 3, (rows, 2)), 0)).astype(np.float32)
-        images = {}
-        if lines:
-            shade = np.uint8(20 * seed + 10)
-            images["scene"] = np.broadcast_to(shade, (rows, lines, 4 * lines // 3, 3))
         writer.save_episode(
             vectors={
                 "agent": agent,
                 "keypoint": np.tile(agent, 9),
                 "action": agent + np.float32(1),
             },
-            images=images,
+            images={},
             stamps={"row": 100_000_000 * np.arange(rows)},
             task="Push.",
         )
     return directory
 
 
-def feelforward(*arguments: str | Path, code: int = 0, data_limit: int | None = None) -> str:
+def feelforward(*arguments: str | Path, code: int = 0) -> str:
     """What the command says when its output goes to a file, errors when it fails with `code`."""
-
-    def limit() -> None:
-        if data_limit is not None:
-            resource.setrlimit(resource.RLIMIT_DATA, (data_limit, data_limit))
-
     done = subprocess.run(
         [sys.executable, "-m", "scripts.cli", *map(str, arguments)],
         env={**os.environ, "OMP_NUM_THREADS": "1", "MUJOCO_GL": "egl"},
-        preexec_fn=limit,
         capture_output=True,
         text=True,
     )
@@ -120,21 +99,15 @@ def test_processes_share_a_training_and_the_task_is_played_on_the_way(tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)  # half a minute on an idle core
-def test_data_larger_than_the_memory_of_the_process_train(tmp_path: Path) -> None:
-    """The limit holds for what is the process's own (heap and private pages), the interpreter and
-    torch included; decoded, the images are larger than all of that."""
-    data = write_demonstrations(tmp_path / "data", episodes=8, rows=450, lines=240)
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text(CAMERA)
-    said = feelforward(
-        *("train", "--config", recipe, "--data", data, "--out", tmp_path / "run", "--steps", "3"),
-        data_limit=640 * MIB,
-    )
-    decoded = next((data / ".cache").rglob("scene.npy")).stat().st_size
-    assert decoded > 780 * MIB
-    peak = re.search(r"Peak memory: ([\d.]+) GiB of its own, ([\d.]+) GiB of mapped", said)
-    assert peak is not None
-    assert float(peak[1]) * 1024 < 640
+def test_data_larger_than_the_memory_of_the_process_train() -> None:
+    row, cell = Memory(), MemoryCell(episodes=8)
+    figures = row.measure(cell)
+    assert figures["decoded_mib"] > 780
+    assert figures["own_mib"] < cell.limit_mib == 640
+    (claim,) = row.claims([(cell, figures)])
+    assert claim.verdict == "kept"
+    with pytest.raises(FeelforwardError, match=r"The training failed"):
+        row.measure(replace(cell, episodes=1, limit_mib=200))
 
 
 @pytest.mark.parametrize(
