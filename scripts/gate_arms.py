@@ -30,6 +30,7 @@ class Disturbance:
 
 
 NOTHING = Disturbance(np.zeros(3))
+STRAIGHT = (1.0, 0.0, 0.0)  # what touches goes along with the tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Did:
 
     speed_m_per_s: float  # the largest
     contact_n: float  # with the wall, now
+    lever: tuple[float, float, float] = STRAIGHT  # of that contact: see `ArmSeen`
 
 
 class Arm(Protocol):

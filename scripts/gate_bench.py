@@ -275,7 +275,7 @@ class Stretch:
             before = tally.violations
             self._pass_time(asked)
             self._tick(asked)
-            self._misled = not asked.truthful
+            self._misled = self._is_misled(asked)
             tally.commands += 1
             if tally.violations > before:
                 self._end()
@@ -283,6 +283,11 @@ class Stretch:
         self._end()
         tally.digest = self._digest.hexdigest()
         return tally
+
+    def _is_misled(self, asked: Asked) -> bool:
+        """Whether the arm will follow a command that came of a false pose, or of a doubted one."""
+        no_time = asked.ms == 0  # in which it could have followed the one before
+        return not asked.truthful or self._checker.doubts or (no_time and self._misled)
 
     def _end(self) -> None:
         self._tally.add(Tally(judged=self._checker.judged, largest=self._checker.largest))
@@ -299,6 +304,7 @@ class Stretch:
             position=(x, y, z),
             speed_m_per_s=did.speed_m_per_s,
             contact_n=did.contact_n,
+            lever=did.lever,
             disturbed=pushed or did.contact_n != 0 or asked.disturbance.wall_axis is not None,
             pushed=pushed,
         )
@@ -414,6 +420,7 @@ class Fr3Arm:
         self.mass_kg = float(APPARENT_INERTIA_6[:3].max())
         self._plates = tuple(Plate)
         self._away_m = {Plate.WALL: 0.15, Plate.TABLE: 0.12}
+        self._ceilings = limits.force_max_n, limits.torque_max_nm
         self._step_ms = STEP_NS // NS_PER_MS
 
     def reset(self, row_8: np.ndarray) -> None:
@@ -432,7 +439,11 @@ class Fr3Arm:
             world.step()
             fastest = max(fastest, hypot(*world.twist_6()[:3].tolist()))
         self._state = world.state()
-        return Did(fastest, max(world.contact_n(plate) for plate in self._plates))
+        plate = max(self._plates, key=lambda each: abs(world.contact_n(each)))
+        contact_n = abs(world.contact_n(plate))
+        if contact_n <= self._ceilings[0]:
+            return Did(fastest, contact_n)
+        return Did(fastest, contact_n, world.leverage(plate, ceilings=self._ceilings))
 
     def row(self) -> np.ndarray:
         return self._state.row_D

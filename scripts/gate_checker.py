@@ -153,6 +153,9 @@ class ArmSeen:
     position: Vector
     speed_m_per_s: float  # the largest
     contact_n: float  # with what blocks it; along its normal
+    # What the tool does when that contact goes 1 m into what blocks it: m/m, rad/m; and the work
+    # on that way that is not the spring's, N: `_share`.
+    lever: tuple[float, float, float]
     disturbed: bool  # pushed, touching something, or misled
     pushed: bool  # or misled: the command that it followed came of a false pose
 
@@ -211,7 +214,7 @@ class Checker:
     _unsettled_ticks: int = 0  # in which a wall may ask for more than the acceleration
     _calm_s: float = 0.0
     _inside_s: float = 0.0  # the commands have been inside the workspace
-    _presses: deque[tuple[float, float]] = field(default_factory=deque)  # (s, N), unpushed
+    _presses: deque[tuple[float, float]] = field(default_factory=deque)  # (s, share), unpushed
     _pressed_s: float = 0.0  # of all of them
 
     def anchor(self, measured_8: np.ndarray) -> None:
@@ -232,6 +235,11 @@ class Checker:
             self._stopped = True
             for way in self._ways:
                 way.rest_s = 0.0
+
+    @property
+    def doubts(self) -> bool:
+        """Whether the last measured pose is further from before than an arm gets."""
+        return self._doubts
 
     def tick(self, seen: Seen) -> list[Violation]:
         """The limits that this tick broke."""
@@ -275,24 +283,36 @@ class Checker:
                 self._above("arm_outside_workspace_m", outside_m, swing_m)
             if self._stopped and self._ways[0].rest_s > limits.rest_s(0) + CALM_S:
                 self._above("arm_moves_when_stopped", seen.speed_m_per_s, STOPPED_ARM_M_PER_S)
-        lasting_n = self._lasting_n(seen, dt_s)
-        if lasting_n > 0:
-            self._above("arm_force_n", lasting_n, limits.force_max_n * STEADY_FORCE)
+        lasting_share = self._lasting_share(seen, dt_s)
+        if lasting_share > 0:
+            most_n = limits.force_max_n
+            self._above("arm_force_n", lasting_share * most_n, most_n * STEADY_FORCE)
         return self._found
 
-    def _lasting_n(self, seen: ArmSeen, dt_s: float) -> float:
-        """What the arm pressed with all the last `STEADY_S`, unpushed, at rest; a blow passes."""
+    def _share(self, seen: ArmSeen) -> float:
+        """Of what the spring may press with at this place: the law of the lever.
+
+        Let the place of contact go 1 m into what it presses, as the arm's joints allow it. The
+        spring then takes the tool `travel` m along and turns it by `turn` rad: its work is at most
+        force * travel + torque * turn, and what is pressed takes up that and the work of the rest.
+        """
+        travel, turn, rest_n = seen.lever
+        most_n = self.limits.force_max_n * travel + self.limits.torque_max_nm * turn
+        return (seen.contact_n - rest_n) / most_n
+
+    def _lasting_share(self, seen: ArmSeen, dt_s: float) -> float:
+        """All the last `STEADY_S`, unpushed, at rest; a blow passes."""
         if seen.pushed or seen.speed_m_per_s > STOPPED_ARM_M_PER_S:
             self._presses.clear()
             self._pressed_s = 0.0
             return 0.0
-        self._presses.append((dt_s, seen.contact_n))
+        self._presses.append((dt_s, self._share(seen)))
         self._pressed_s += dt_s
         while self._pressed_s - self._presses[0][0] >= STEADY_S:
             self._pressed_s -= self._presses.popleft()[0]
         if self._pressed_s < STEADY_S:
             return 0.0
-        return min(newton for _, newton in self._presses)
+        return min(share for _, share in self._presses)
 
     # ---- one kind of limit each
 
@@ -563,9 +583,16 @@ def _turned(a: Matrix, turn: Vector) -> Matrix:
     """The matrix of the rotation a, then the rotation vector `turn` in the base frame."""
     angle = _norm(turn)
     x, y, z = _scaled(turn, sin(angle / 2) / angle) if angle > 0 else turn
-    columns = tuple(zip(*a, strict=True))
-    rows = [tuple(_dot(row, column) for column in columns) for row in _matrix(cos(angle / 2), x, y, z)]
-    return rows[0], rows[1], rows[2]
+    by = _matrix(cos(angle / 2), x, y, z)
+    columns = [
+        (_dot(by[0], column), _dot(by[1], column), _dot(by[2], column)) for column in _columns(a)
+    ]
+    return _columns((columns[0], columns[1], columns[2]))
+
+
+def _columns(a: Matrix) -> Matrix:
+    (a0, a1, a2), (b0, b1, b2), (c0, c1, c2) = a
+    return (a0, b0, c0), (a1, b1, c1), (a2, b2, c2)
 
 
 def _cut(a: Vector, longest: float) -> Vector:

@@ -18,7 +18,7 @@ import copy
 import multiprocessing
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -231,8 +231,18 @@ def _text(node: ast.AST) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
-def run(config: Config, *, workers: int, only: str = "") -> Iterator[Outcome]:
-    """The fate of each mutant, in no particular order. Raises when the tests fail without one."""
+def run(
+    config: Config,
+    *,
+    workers: int,
+    only: str = "",
+    known: Mapping[tuple[str, str, str, str, str], str] | None = None,
+) -> Iterator[Outcome]:
+    """The fate of each mutant, in no particular order. Raises when the tests fail without one.
+
+    `known` fates, by the keys of the mutants, are not tried again.
+    """
+    fates = known if known is not None else {}
     by_tests: dict[tuple[str, ...], list[Mutant]] = {}
     for target in config.targets:
         if only not in target.file:
@@ -241,6 +251,8 @@ def run(config: Config, *, workers: int, only: str = "") -> Iterator[Outcome]:
         for mutant in mutants_of(target.file, source):
             if mutant.key in config.equivalent:
                 yield Outcome(mutant, "equivalent")
+            elif mutant.key in fates:
+                yield Outcome(mutant, fates[mutant.key])
             else:
                 by_tests.setdefault(target.tests, []).append(mutant)
     for tests, mutants in by_tests.items():

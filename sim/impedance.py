@@ -110,6 +110,12 @@ class CartesianImpedance:
         data.ctrl[self._springs] = self._damping_6 * twist_6
         data.ctrl[self._motors] = self._posture(data)
 
+    def wrench_6(self, data: mujoco.MjData) -> np.ndarray:
+        """What spring and damper do to the tool: N, N·m, base frame, at the tool point."""
+        mujoco.mju_quat2Mat(self._ref_in_base_9, data.mocap_quat[self._mocap])
+        wrench_23 = data.actuator_force[self._springs].reshape(2, 3)
+        return (wrench_23 @ self._ref_in_base_9.reshape(3, 3).T).ravel()
+
     def _posture(self, data: mujoco.MjData) -> np.ndarray:
         """A weak pull to the home posture that the tool does not feel."""
         mujoco.mj_jacSite(self._model, data, self._jac_6V[:3], self._jac_6V[3:], self._site)

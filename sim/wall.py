@@ -24,6 +24,7 @@ from sim.fr3 import (
     fr3_spec,
 )
 from sim.impedance import CartesianImpedance, Stiffness, add_impedance
+from sim.leverage import Leverage, least_leverage
 
 STEP_NS = 5_000_000  # of the controller's reference: five steps of the physics
 _STEP_S = STEP_NS / NS_PER_S
@@ -126,13 +127,45 @@ class WallWorld:
         return np.concatenate([twist_6[3:], twist_6[:3]])
 
     def contact_n(self, plate: Plate) -> float:
-        """The force on a plate along its normal, over all contacts; 0 when nothing touches it."""
-        total_n, wrench_6 = 0.0, np.empty(6)
+        """The force on a plate along its normal, all contacts together; below 0 away from the arm.
+
+        Fingers that squeeze the plate from both sides do not push it.
+        """
+        return sum(float(self._force_3(i, plate) @ plate.inwards_3) for i in self._contacts(plate))
+
+    def _force_3(self, index: int, plate: Plate) -> np.ndarray:
+        """What a contact does to the plate, N in base."""
+        wrench_6, contact = np.empty(6), self.data.contact[index]
+        mujoco.mj_contactForce(self.model, self.data, index, wrench_6)
+        on_second_3 = contact.frame.reshape(3, 3).T @ wrench_6[:3]
+        return on_second_3 if contact.geom[1] == self._plates[plate] else -on_second_3
+
+    def leverage(self, plate: Plate, *, ceilings: tuple[float, float]) -> Leverage:
+        """How the tool moves when what touches the plate goes into it: see `sim.leverage`.
+
+        `ceilings` of the spring's force and torque, N and N·m. Something must press the plate.
+        """
+        model, data = self.model, self.data
+        jacobian_6V, place_3V = np.zeros((6, model.nv)), np.zeros((3, model.nv))
+        mujoco.mj_jacSite(model, data, jacobian_6V[:3], jacobian_6V[3:], self._tool)
+        contact_V = np.zeros(model.nv)
         for index in self._contacts(plate):
-            mujoco.mj_contactForce(self.model, self.data, index, wrench_6)
-            normal_3 = self.data.contact[index].frame[:3]
-            total_n += float(wrench_6[0] * abs(normal_3 @ plate.inwards_3))
-        return total_n
+            contact = data.contact[index]
+            (geom,) = (each for each in contact.geom if each != self._plates[plate])
+            mujoco.mj_jac(model, data, place_3V, None, contact.pos, model.geom_bodyid[geom])
+            contact_V -= self._force_3(index, plate) @ place_3V
+        at_stop = data.efc_type == mujoco.mjtConstraint.mjCNSTR_LIMIT_JOINT
+        stops = set(data.efc_id[at_stop & (data.efc_force > 0)].tolist())
+        free = [joint for joint in range(len(ARM_JOINTS)) if joint not in stops]
+        rest_V = -contact_V - jacobian_6V.T @ self._controller.wrench_6(data)
+        press_n = self.contact_n(plate)
+        return least_leverage(
+            jacobian_6V[:, free],
+            contact_V[free] / abs(press_n),
+            rest_V[free],
+            inwards_3=np.sign(press_n) * plate.inwards_3,
+            ceilings=ceilings,
+        )
 
     def _contacts(self, plate: Plate) -> list[int]:
         geom = self._plates[plate]

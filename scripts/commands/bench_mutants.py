@@ -29,6 +29,8 @@ class BenchMutants:
     """Mutants that are tried at the same time."""
     json: Path | None = None
     """File for one JSON object with every mutant."""
+    log_folder: Path = Path("out/bench_mutants")
+    """What was tried already, so that a run that was cut goes on; void when any source changes."""
 
     def run(self) -> None:
         if self.workers < 1:
@@ -36,10 +38,14 @@ class BenchMutants:
         from robot_io.files import check_writable, replacing
         from robot_io.machine import machine
         from scripts.gate_mutants import Config, run
+        from scripts.mutant_log import MutantLog
 
         check_writable(self.json)
-        outcomes = []
-        for outcome in run(Config.read(), workers=self.workers, only=self.only):
+        check_writable(self.log_folder / "probe")
+        log, outcomes = MutantLog(self.log_folder), []
+        known = log.known()
+        tried = run(Config.read(), workers=self.workers, only=self.only, known=known)
+        for outcome in log.kept(tried, known):
             print(f"{outcome.fate:10} {outcome.mutant}", flush=True)
             outcomes.append(outcome)
         if not outcomes:

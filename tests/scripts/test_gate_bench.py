@@ -1,6 +1,7 @@
 """`bench gate` depends on its seed alone, goes on where it was cut, and sees a bad gate."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,41 @@ def test_the_arm_is_not_blamed_for_what_it_does_while_the_gate_believes_a_lie(
     tally = Stretch(limits, own, arm, Liar(), body=None).play()
     assert tally.details == []
     assert tally.largest["arm_force_n"] > 0.9, "but for the rest"
+
+
+def test_a_tick_in_which_no_time_goes_by_does_not_make_a_lie_forgotten():
+    """`bench gate`, seed 0, stretch 1982: the arm follows what came of it afterwards."""
+    liar, row_8 = Liar(), START.copy()
+    arm = PointArm(700.0)
+    stretch = Stretch(tool_limits(SIM_FR3), Limits.read(SIM_FR3), arm, liar, body=None)
+    true = liar.tick(row_8, row_8, stopped=False)
+    for asked, misled in (
+        (true, False),
+        (replace(true, truthful=False), True),
+        (replace(true, ms=0), True),
+        (true, False),
+    ):
+        stretch._misled = stretch._is_misled(asked)
+        assert stretch._misled is misled
+
+
+def test_a_false_pose_within_reach_makes_no_arm_fast(monkeypatch: pytest.MonkeyPatch):
+    """`bench gate`, seed 0, stretch 1982: 0.77 m/s, of 0.65."""
+    monkeypatch.setattr(gate_bench, "STRETCH_TICKS", 500)
+    tally = Stage(SIM_FR3, 0).play(1982)
+    assert tally.details == []
+    assert tally.reasons["state_jumped"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("stretch", [3739, 6749])
+def test_a_strut_and_a_squeeze_are_no_breach_of_the_force(
+    stretch: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(gate_bench, "STRETCH_TICKS", 500)
+    monkeypatch.setattr(gate_bench, "FR3_EVERY", 10)
+    assert Stage(SIM_FR3, 0).play(stretch).details == []
 
 
 @pytest.mark.parametrize("stretch", [1317, 6987])

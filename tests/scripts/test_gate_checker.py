@@ -27,6 +27,7 @@ GATE = {
     "stiffness_n_per_m": 600.0,
     "torque_max_nm": 3.0,
     "stiffness_nm_per_rad": 10.0,
+    "measured": {"max_speed_m_per_s": 100.0, "max_turn_rad_per_s": 1000.0},  # as tests push it
 }
 LIMITS = Limits.of(GATE)
 JERKY = Limits.of({**GATE, "max_jerk_m_per_s3": 60.0, "max_turn_jerk_rad_per_s3": 240.0})
@@ -266,7 +267,8 @@ def test_the_gripper_rests_as_well():
     assert "width_speed_m_per_tick" in stream.tick(row(width_m=0.0401), row=None, kind="hold")
 
 
-CALM = ArmSeen((0.45, 0.0, 0.3), 0.0, 0.0, disturbed=False, pushed=False)
+STRAIGHT = (1.0, 0.0, 0.0)
+CALM = ArmSeen((0.45, 0.0, 0.3), 0.0, 0.0, STRAIGHT, disturbed=False, pushed=False)
 
 
 @pytest.mark.parametrize(
@@ -284,6 +286,58 @@ def test_what_the_arm_really_did_is_judged(seen, limit):
         assert checker.arm(CALM, 0.01) == []
     found = [violation.limit for _ in range(50) for violation in checker.arm(seen, 0.01)]
     assert set(found) == {limit}
+
+
+@pytest.mark.parametrize(
+    ("lever", "most_n"),
+    [
+        ((1.0, 0.0, 0.0), 30.0),
+        ((2.0, 0.0, 0.0), 60.0),  # a wedge: the tool goes 2 m for each that the contact goes in
+        ((1.0, 5.0, 0.0), 45.0),  # 3 N·m, 0.2 m from it
+        ((1.0, 0.0, 7.0), 37.0),  # something else presses as well
+    ],
+)
+def test_what_an_arm_may_press_with_follows_the_law_of_the_lever(lever, most_n):
+    for contact_n, found in (
+        (1.04 * (most_n - lever[2]) + lever[2], set()),
+        (1.06 * most_n, {"arm_force_n"}),
+    ):
+        checker = Checker(LIMITS, ARM_KG)
+        checker.anchor(row())
+        press = replace(CALM, contact_n=contact_n, lever=lever, disturbed=True)
+        assert {v.limit for _ in range(50) for v in checker.arm(press, 0.01)} == found
+
+
+SLOW = Limits.of({**GATE, "measured": {"max_speed_m_per_s": 3.0, "max_turn_rad_per_s": 20.0}})
+
+
+@pytest.mark.parametrize("lie", [row(0.6), row(yaw_rad=1.0)])
+def test_a_pose_where_no_arm_can_have_got_to_is_neither_followed_nor_a_leash(lie):
+    stream = Stream(SLOW)
+    assert stream.ticks([row()] * 3) == set()
+    assert "followed_unusable_state" in stream.tick(row(), measured=lie)
+    stream = Stream(SLOW)
+    stream.ticks([row()] * 3)
+    assert stream.tick(row(), measured=lie, kind="hold") == []
+    near_lie = row(0.55) if lie[0] > 0.5 else row(yaw_rad=0.7)
+    assert stream.tick(near_lie, measured=lie, kind="hold") != []
+
+
+def test_a_pose_that_goes_on_being_elsewhere_is_the_leash_after_its_way_at_full_speed():
+    stream, there = Stream(SLOW), row(0.45 + 0.10, yaw_rad=0.5)
+    assert stream.ticks([row()] * 3) == set()
+    for _ in range(3):
+        stream.tick(row(), measured=there, kind="hold")
+        assert stream.checker.doubts
+    found = stream.tick(row(), measured=there, kind="hold")
+    assert not stream.checker.doubts
+    assert set(found) == {"leash_m", "leash_rad"}
+
+
+def test_the_first_state_of_all_may_be_the_false_one():
+    stream = Stream(SLOW)
+    stream.checker.anchor(row(0.65))
+    assert "leash_m" in stream.tick(row(0.65), measured=row(), kind="hold")
 
 
 def test_a_blow_is_no_lasting_force_and_a_push_is_not_the_arm():

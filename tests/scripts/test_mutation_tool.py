@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from robot_io.errors import FeelforwardError
-from scripts import gate_mutants
+from scripts import gate_mutants, mutant_log
 from scripts.gate_mutants import Config, Target, mutants_of, run
+from scripts.mutant_log import MutantLog
 
 SOURCE = """
 FAR = 3
@@ -79,7 +80,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (repository / "test_checks.py").write_text(
         "from checks import ok\n\ndef test_low():\n    assert not ok(-1) and ok(1)\n"
     )
-    monkeypatch.setattr(gate_mutants, "REPOSITORY", repository)
+    for module in (gate_mutants, mutant_log):
+        monkeypatch.setattr(module, "REPOSITORY", repository)
     return repository
 
 
@@ -89,6 +91,22 @@ def test_what_a_test_notices_is_killed_and_the_rest_survives(tree: Path):
     fates = {(o.mutant.operator, o.mutant.before): o.fate for o in run(config, workers=1)}
     assert fates["check off", "x < 0"] == fates["flip", "x > 9"] == "killed"
     assert fates["check off", "x > 9"] == "survived"
+
+
+@pytest.mark.slow
+def test_what_was_tried_is_not_tried_again_until_a_source_changes(tree: Path):
+    config = Config((Target("checks.py", ("test_checks.py",)),), {})
+    log, source = MutantLog(tree / "log"), tree / "robot_io" / "checks.py"
+    first = list(log.kept(run(config, workers=1), {}))
+    with log.path.open("a") as file:
+        file.write('{"key": ["half')
+    known = log.known()
+    assert known == {each.mutant.key: each.fate for each in first}
+    (tree / "test_checks.py").write_text("def test_it():\n    assert False\n")
+    assert list(log.kept(run(config, workers=1, known=known), known)) == first, "no test was run"
+    source.parent.mkdir()
+    source.write_text("LIMIT = 3\n")
+    assert MutantLog(tree / "log").known() == {}
 
 
 @pytest.mark.slow

@@ -47,6 +47,7 @@ def test_a_missing_limit_refuses_to_arm(name):
     [
         ("joints", JOINTS),
         ("geometry", GEOMETRY),
+        ("measured", LIMITS["measured"]),
         ("touch", LIMITS["touch"]),
         ("on_violation", LIMITS["on_violation"]),
     ],
@@ -72,6 +73,7 @@ def test_a_missing_limit_of_a_table_refuses_to_arm(table, whole):
         ({"joints": JOINTS | {"stop_rad": 0.3}}, "stops at 0.3 rad"),
         ({"joints": JOINTS, "geometry": GEOMETRY | {"self_stop_m": 0.05}}, "stops at 0.05 m"),
         ({"geometry": GEOMETRY}, "joints"),
+        ({"measured": LIMITS["measured"] | {"max_turn_rad_per_s": 0.0}}, "max_turn_rad_per_s"),
         ({"joints": "unknown"}, "none"),
     ],
 )
