@@ -375,7 +375,8 @@ class Checker:
         time_s = max(dt_s, self.limits.period_s)
         way, turn = _minus(place, before[0]), _turn(before[1], rotation)
         most_m, most_rad = (speed * time_s for speed in self.limits.measured_speed)
-        self._doubts = not (_norm(way) <= most_m and _norm(turn) <= most_rad)
+        share = max(_norm(way) / most_m, _norm(turn) / most_rad)
+        self._doubts = not share <= 1 + RELATIVE
         self._agreed += not self._doubts
         if self._doubts and self._agreed >= 2:
             there = _minus(before[0], _scaled(_cut(way, most_m), -1.0))

@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from robot_io.gate.limits import GateLimits
-from robot_io.gate.motion import Orientations, Positions
+from robot_io.gate.motion import SLACK, Orientations, Positions
 from robot_io.gate.pose import Pose, patched
 from robot_io.gate.vectors import norm, shortened
 from robot_io.types import ArmState
@@ -59,7 +59,8 @@ class Believed:
         turn = Orientations().between(was.quat, pose.quat)
         way_m, turn_rad = limits.max_speed_m_per_s * time_s, limits.max_turn_rad_per_s * time_s
         joint_J = self._joints_towards(state.joint_rad_J, before.joint_rad_J, time_s)
-        arrives = norm(way) <= way_m and norm(turn) <= turn_rad
+        # Rounding must not decide: from a lie it is one whole way back, as it was there.
+        arrives = norm(way) <= way_m * (1 + SLACK) and norm(turn) <= turn_rad * (1 + SLACK)
         if arrives and joint_J is state.joint_rad_J:
             return state
         position = Positions().moved(was.position, shortened(way, way_m))
@@ -73,5 +74,6 @@ class Believed:
         if not self._has_joints:
             return joint_J
         step_rad = self._limits.max_joint_rad_per_s * time_s
-        nearer_J = np.clip(joint_J, before_J - step_rad, before_J + step_rad)
-        return joint_J if np.array_equal(nearer_J, joint_J) else nearer_J
+        if (np.abs(joint_J - before_J) <= step_rad * (1 + SLACK)).all():
+            return joint_J
+        return np.clip(joint_J, before_J - step_rad, before_J + step_rad)

@@ -57,6 +57,18 @@ def test_a_false_pose_within_reach_pulls_no_command_there(lie_8, held):
     assert run.check(HOME).kind is ACCEPTED, "the next true one is followed again"
 
 
+@settings(deadline=None, max_examples=50)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_after_one_false_pose_the_next_true_one_is_believed_to_the_last_bit(seed):
+    """There and back is a whole way each: rounding must not decide."""
+    rng, run = np.random.default_rng(seed), armed()
+    yaw_rad, far = rng.uniform(0.3, 3.0), rng.normal(size=3)
+    run.measured = moved(by_m=tuple(0.2 * far / np.linalg.norm(far)), yaw_rad=yaw_rad)
+    assert run.check(HOME).kind is HOLD
+    run.measured = HOME
+    assert run.check(HOME).kind is ACCEPTED
+
+
 def test_what_an_arm_gets_in_a_period_is_believed_also_when_the_tick_comes_early():
     run = armed()
     run.measured = moved(by_m=(0.999 * WAY_M, 0.0, 0.0), yaw_rad=0.999 * TURN * DT_S)
@@ -117,6 +129,15 @@ def test_a_stop_is_not_released_at_a_pose_that_jumped():
     assert run.check(HOME).kind is STOPPED
     run.gate.release(state(run.now_ns, moved(by_m=(0.5 * WAY_M, 0.0, 0.0))))
     assert not run.gate.stopped
+
+
+@pytest.mark.parametrize("row_D", [np.full(8, np.nan), HOME[:3], "row", None])
+def test_a_stop_is_not_released_at_what_is_no_pose(row_D):
+    run = armed()
+    run.gate.stop(Reason.OPERATOR)
+    with pytest.raises(FeelforwardError, match="state_unusable"):
+        run.gate.release(state(run.now_ns, row_D))
+    assert run.gate.stopped
 
 
 def test_joints_that_jump_are_not_followed_where_the_arm_has_joints():
