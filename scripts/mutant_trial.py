@@ -135,13 +135,14 @@ def put_code(path: Path, source: str) -> None:
     new_code = {
         (name, old.co_firstlineno): new
         for name, olds in kept.items()
+        if len(olds) == len(changed.get(name, ()))  # else a generator went with its check
         for old, new in zip(olds, changed[name], strict=True)
     }
     added = [code for name, (code, *_) in changed.items() if name not in kept]
     for function in [each for each in gc.get_objects() if type(each) is FunctionType]:
         code = function.__code__
         if code.co_filename == str(path):
-            function.__code__ = new_code[code.co_qualname, code.co_firstlineno]
+            function.__code__ = new_code.get((code.co_qualname, code.co_firstlineno), code)
             for new in added:
                 function.__globals__[new.co_name] = FunctionType(new, function.__globals__)
 

@@ -94,6 +94,18 @@ def test_what_a_test_notices_is_killed_and_the_rest_survives(tree: Path):
 
 
 @pytest.mark.slow
+def test_a_check_that_goes_with_its_generator_is_a_mutant_like_any_other(tree: Path):
+    checks = tree / "checks.py"
+    checks.write_text("def ok(x):\n    return x != 5 and all(y < 9 for y in (x, x + 1))\n")
+    (tree / "test_checks.py").write_text(
+        "from checks import ok\n\ndef test_it():\n    assert ok(1)\n"
+    )
+    config = Config((Target("checks.py", ("test_checks.py",)),), {})
+    fates = {(o.mutant.operator, o.mutant.after): o.fate for o in run(config, workers=1)}
+    assert fates["check off", "True"] == "survived" and fates["flip", "y >= 9"] == "killed"
+
+
+@pytest.mark.slow
 def test_what_was_tried_is_not_tried_again_until_a_source_changes(tree: Path):
     config = Config((Target("checks.py", ("test_checks.py",)),), {})
     log, source = MutantLog(tree / "log"), tree / "robot_io" / "checks.py"

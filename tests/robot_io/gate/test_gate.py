@@ -169,6 +169,7 @@ def test_a_pushed_arm_takes_its_command_along():
         (HOME[None], Reason.SHAPE),
         (HOME.astype(int), Reason.SHAPE),
         (HOME.astype(object), Reason.SHAPE),
+        (HOME.astype(np.longdouble), Reason.SHAPE),  # its numbers are no floats of Python
         (None, Reason.SHAPE),
         (list(HOME), Reason.SHAPE),
     ],

@@ -11,7 +11,7 @@ from robot_io.gate.gate import CommandGate
 from robot_io.gate.reasons import Reason
 
 
-@pytest.mark.parametrize("x_m", [1e300, -1e300, 200.0])
+@pytest.mark.parametrize("x_m", [1e300, -1e300, 200.0, 2.01])
 def test_a_measured_pose_that_no_arm_reaches_is_unusable_and_pulls_no_command_there(x_m):
     """`bench gate`, seed 0, stretch 0: the leash gave the arm a command at 1.7e308 m."""
     run, lie = Run(), HOME.copy()
@@ -143,3 +143,35 @@ def test_a_target_that_was_caught_up_with_stays_caught(jerk, seed):
         late = kinds[2:]  # who follows a jump of the first tick may have to let it go
         assert all(kind is ACCEPTED for kind in late[late.index(ACCEPTED) :])
         at_m = run.sent[-1][0] - HOME[0]
+
+
+@pytest.mark.parametrize("braking_from", [72, 74])
+def test_a_wall_that_ticks_come_too_early_for_stops_no_motion_along_it(braking_from):
+    """What leads beyond the border between two periods is clipped to it, and goes on beside it."""
+    run, tenth_ns = Run(force_max_n=1e3), PERIOD_NS // 10
+    for _ in range(braking_from):
+        row_8 = run.check(moved(by_m=(0.4, 0.25, 0))).row_D
+    now_ns, rows = run.now_ns, []
+    for _ in range(200):
+        now_ns += tenth_ns
+        rows.append(run.gate.hold("no_plan", state(now_ns, row_8), now_ns).row_D)
+    path_N3 = np.array(rows)[:, :3]
+    assert path_N3[:, 0].max() == pytest.approx(run.limits.workspace_high_m[0], abs=1e-9)
+    speed_N = np.diff(path_N3[:, 1]) / (DT_S / 10)
+    assert np.abs(np.diff(speed_N)).max() <= run.limits.max_accel_m_per_s2 * DT_S / 10 * (1 + 1e-4)
+
+
+def test_a_tool_that_was_dragged_outside_brakes_there_within_the_limits():
+    run, x_m = Run(), 0.2
+    for k in range(100):  # out of the workspace, then along it and slowly back
+        x_m += 0.004 if k < 40 else -0.0005
+        run.measured = moved(by_m=(x_m, 0.003 * max(k - 40, 0), 0.0))
+        run.check(np.full(8, np.nan), blocked=True)
+    assert run.sent[-1][0] > run.limits.workspace_high_m[0] + 0.05
+    for _ in range(40):
+        run.check(np.full(8, np.nan), blocked=True)
+    velocity_N3 = np.diff(np.array(run.sent)[97:, :3], axis=0) / DT_S
+    accel_N = np.linalg.norm(np.diff(velocity_N3, axis=0), axis=1) / DT_S
+    assert velocity_N3[0][1] == pytest.approx(0.3, rel=0.05)
+    assert accel_N[1:].max() <= run.limits.max_accel_m_per_s2 * (1 + 1e-5)
+    assert not velocity_N3[-1].any()

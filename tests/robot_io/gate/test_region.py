@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robot_io.gate.reasons import Reason
+from robot_io.gate.region import BeforePlane, OutsideBox, OutsideSphere, Region
 
 PLANE = {"point_m": (0.0, 0.05, 0.25), "normal": (0.0, -0.6, 0.8)}
 BOX = {"low_m": (0.5, -0.1, 0.2), "high_m": (0.6, 0.1, 0.4)}
@@ -70,6 +71,44 @@ def test_a_tool_that_is_found_inside_may_leave_but_not_go_deeper():
     for _ in range(100):
         run.check(HOME)
     assert np.array_equal(run.sent[-1], HOME)
+
+
+WALLS = {
+    "plane": BeforePlane(PLANE["point_m"], PLANE["normal"]),
+    "box": OutsideBox(BOX["low_m"], BOX["high_m"]),
+    "sphere": OutsideSphere(SPHERE["centre_m"], SPHERE["radius_m"]),
+}
+
+
+@pytest.mark.parametrize("wall", WALLS)
+@settings(deadline=None, max_examples=50)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_what_is_clipped_lands_on_the_nearest_place_that_is_allowed(wall, seed):
+    rule, rng = WALLS[wall], np.random.default_rng(seed)
+    x, y, z = rng.uniform((0.4, -0.25, 0.15), (0.65, 0.15, 0.45))
+    clipped = rule.clipped((x, y, z))
+    before_m, after_m = room_m(np.array([(x, y, z), clipped]))[wall]
+    assert rule.depth_m((x, y, z)) == pytest.approx(-before_m, abs=1e-12)
+    if before_m >= 0:
+        assert clipped == (x, y, z)
+        return
+    assert -1e-12 <= after_m <= 2e-9, "on the border, for the eye"
+    assert np.linalg.norm(np.subtract(clipped, (x, y, z))) == pytest.approx(-before_m, abs=3e-9)
+
+
+def test_the_middle_of_a_sphere_has_a_way_out_as_well():
+    rule = WALLS["sphere"]
+    assert rule.depth_m(rule.clipped(SPHERE["centre_m"])) == pytest.approx(0, abs=2e-9)
+
+
+def test_what_one_rule_made_of_a_place_another_one_mends():
+    """Out of the sphere, into the box beside it, and out of that."""
+    box, sphere = OutsideBox((0.2, -0.02, -0.1), (0.4, 0.3, 0.1)), OutsideSphere((0, 0, 0), 0.25)
+    region, place = Region([box, sphere]), (0.15, 0.0, 0.0)
+    assert box.depth_m(sphere.clipped(place)) > 0
+    point, reasons = region.aim(place)
+    assert region.distance_m(point) >= 0
+    assert reasons == [Reason.KEEP_OUT]
 
 
 @pytest.mark.parametrize("answer", ["clip", "reject_chunk"])

@@ -52,3 +52,16 @@ def test_a_curve_that_leaves_nothing_to_brake_with_is_no_motion_to_pass(share, p
         ZERO, (BOUNDS.speed * 1e3, 0.0, 0.0), accel
     )  # so fast that it goes straight on
     assert (stopping(turning, BOUNDS, PERIOD_S) is not None) is possible
+
+
+def test_a_straight_stop_may_use_nearly_all_of_the_acceleration():
+    stop = stopping(Moving(ZERO, (0.4, 0.0, 0.0)), BOUNDS, PERIOD_S)
+    assert stop is not None
+    assert (1 - 2e-5) * BOUNDS.accel <= stop.axes[0].max_accel <= BOUNDS.accel
+
+
+@pytest.mark.parametrize(("accel", "share"), [((2.0, 0.0, 0.0), 0.05), ((0.0, 2.0, 0.0), 0.7)])
+def test_the_jerk_goes_where_the_acceleration_is(accel, share):
+    stop = stopping(Moving(ZERO, (0.4, 0.0, 0.0), accel), BOUNDS, PERIOD_S)
+    assert stop is not None
+    assert stop.axes[1].max_jerk == pytest.approx(share * BOUNDS.jerk, rel=1e-3)

@@ -46,7 +46,9 @@ def test_more_than_it_may_feel_latches_a_stop(wrench_6, reason, held):
     assert gate.check(command(4, 3 * now_ns, HOME), feeling(3, LIGHT), 3 * now_ns).kind is ACCEPTED
 
 
-@pytest.mark.parametrize("wrench_6", [None, np.full(6, np.nan), np.zeros(3), [0.0] * 6])
+@pytest.mark.parametrize(
+    "wrench_6", [None, np.full(6, np.nan), np.zeros(3), np.zeros(6, int), [0.0] * 6]
+)
 def test_a_force_that_must_be_measured_and_is_not_holds_and_is_not_armed(wrench_6):
     verdict = armed().check(command(2, PERIOD_NS, HOME), feeling(1, wrench_6), PERIOD_NS)
     assert (verdict.kind, verdict.reasons) == (HOLD, (Reason.STATE_UNUSABLE,))
