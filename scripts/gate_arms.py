@@ -39,16 +39,12 @@ class Did:
 
     speed_m_per_s: float  # the largest
     contact_n: float  # with the wall, now
+    heft: tuple[float, float]  # kg, N·s/m: see `Heft` of the checker
     lever: tuple[float, float, float] = STRAIGHT  # of that contact: see `ArmSeen`
 
 
 class Arm(Protocol):
-    """A simulated arm under Cartesian impedance control, critically damped."""
-
-    @property
-    def mass_kg(self) -> float:
-        """Of the tool as the spring feels it, along the axis in which it is heaviest."""
-        ...
+    """A simulated arm under Cartesian impedance control."""
 
     def reset(self, row_8: np.ndarray) -> None:
         """At rest at the row, or as near to it as it can be."""
@@ -72,8 +68,6 @@ class PointArm:
 
     m x'' = k (r - x) + d (r' - x') + push,   r'' = w² (command - r) - 2 w r',   d = 2 sqrt(k m)
     """
-
-    mass_kg = MASS_KG
 
     def __init__(self, stiffness_n_per_m: float) -> None:
         self._stiffness = stiffness_n_per_m
@@ -118,7 +112,7 @@ class PointArm:
             fastest = max(fastest, sqrt(vx * vx + vy * vy + vz * vz))
             self._turn(step / 1000)
         self._row_8 = self._measured()
-        return Did(fastest, contact_n)
+        return Did(fastest, contact_n, (MASS_KG, self._damping))
 
     def _blocked(self, axis: int, before: float, sign: float) -> float:
         r, r_rate, x, _, _, _ = self._motion_63[:, axis].tolist()

@@ -31,7 +31,7 @@ from robot_io.gate.limits import GateLimits
 from robot_io.types import ArmState, Command, MonoNs, Provenance, Verdict
 from scripts.checkpoints import REPOSITORY
 from scripts.gate_arms import Arm, Did, Disturbance, PointArm
-from scripts.gate_checker import ArmSeen, Checker, Limits, Seen
+from scripts.gate_checker import ArmSeen, Checker, Heft, Limits, Seen
 from scripts.gate_streams import START, Asked, Frame, HostileStream
 from scripts.gates import tool_limits
 from scripts.robot import load_robot
@@ -261,7 +261,7 @@ class Stretch:
 
     def _begin(self) -> None:
         self._gate = CommandGate(self._limits, self._body)
-        self._checker = Checker(self._own, self._arm.mass_kg)
+        self._checker = Checker(self._own)
         self._arm.reset(START)
         self._given_8 = self._arm.row()
         self._now_ns = NS_PER_S
@@ -305,6 +305,7 @@ class Stretch:
             speed_m_per_s=did.speed_m_per_s,
             contact_n=did.contact_n,
             lever=did.lever,
+            heft=Heft(*did.heft),
             disturbed=pushed or did.contact_n != 0 or asked.disturbance.wall_axis is not None,
             pushed=pushed,
         )
@@ -412,12 +413,11 @@ class Fr3Arm:
     """The FR3 in MuJoCo with a wall and a table in its way. Other walls do not exist for it."""
 
     def __init__(self, limits: GateLimits) -> None:
-        from sim.impedance import APPARENT_INERTIA_6, Stiffness
+        from sim.impedance import Stiffness
         from sim.wall import STEP_NS, Plate, WallWorld
 
         tilt = limits.stiffness_nm_per_rad
         self._world = WallWorld(Stiffness(limits.stiffness_n_per_m, tilt_nm_per_rad=tilt))
-        self.mass_kg = float(APPARENT_INERTIA_6[:3].max())
         self._plates = tuple(Plate)
         self._away_m = {Plate.WALL: 0.15, Plate.TABLE: 0.12}
         self._ceilings = limits.force_max_n, limits.torque_max_nm
@@ -442,8 +442,9 @@ class Fr3Arm:
         plate = max(self._plates, key=lambda each: abs(world.contact_n(each)))
         contact_n = abs(world.contact_n(plate))
         if contact_n <= self._ceilings[0]:
-            return Did(fastest, contact_n)
-        return Did(fastest, contact_n, world.leverage(plate, ceilings=self._ceilings))
+            return Did(fastest, contact_n, world.heaviest())
+        lever = world.leverage(plate, ceilings=self._ceilings)
+        return Did(fastest, contact_n, world.heaviest(), lever)
 
     def row(self) -> np.ndarray:
         return self._state.row_D

@@ -17,7 +17,7 @@ last command; it may be outside the workspace only as far as the arm itself is, 
 import tomllib
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from math import atan2, cos, e, inf, isfinite, sin, sqrt
+from math import acos, atan2, atanh, cos, e, exp, inf, isfinite, pi, sin, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -117,14 +117,29 @@ class Limits:
             found.append(("in_keep_out_sphere_m", radius - _norm(_minus(place, centre))))
         return found
 
-    def swing_m(self, arm_kg: float) -> float:
-        """The furthest that a critically damped arm swings beyond commands that end at a border.
+    def swing_m(self, heft: "Heft") -> float:
+        """The furthest that an arm swings beyond commands that end at a border.
 
-        Of commands up to full speed the worst stop dead there: what the arm lacks then is
-        d(t) = v t exp(-w t) with w² = k/m, at most v / (w e). Braking within the limits takes
-        some of it away, how much depends on ticks that may be late.
+        Of commands up to full speed v the worst stop dead there, and a spring's answer to that is
+        v / w at most times p, w² = k/m, z = damping / (2 sqrt(k m)):
+
+            z < 1   p = exp(-z/s acos z),  s = sqrt(1 - z²)
+            z = 1   p = 1/e
+            z > 1   p = exp(-z/s atanh(s/z)),  s = sqrt(z² - 1)
+
+        With z < 1 it also swings back, by the share q = exp(-pi z/s), and commands that turned
+        round at each of these times before (2 v) add 2 (q + q² + ...). Braking within the limits
+        takes some of it away, how much depends on ticks that may be late.
         """
-        return self.speed[0] / e * sqrt(arm_kg / self.stiffness_n_per_m)
+        w = sqrt(self.stiffness_n_per_m / heft.mass_kg)
+        z = heft.damping_n_s_per_m / (2 * w * heft.mass_kg)
+        s = sqrt(abs(1 - z * z))
+        if s < 1e-6:
+            return self.speed[0] / (w * e)
+        if z > 1:
+            return self.speed[0] / w * exp(-z / s * atanh(s / z))
+        back = exp(-pi * z / s)
+        return self.speed[0] / w * exp(-z / s * acos(z)) * (1 + back) / (1 - back)
 
     def rest_s(self, axis: int) -> float:
         """The longest that braking from full speed may take, a jerk limit's ramps included."""
@@ -147,6 +162,14 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Heft:
+    """How the spring that pulls the arm feels it, along the way in which it is heaviest."""
+
+    mass_kg: float
+    damping_n_s_per_m: float
+
+
+@dataclass(frozen=True, slots=True)
 class ArmSeen:
     """What the simulated arm did since the last tick, and whether others had a hand in it."""
 
@@ -156,6 +179,7 @@ class ArmSeen:
     # What the tool does when that contact goes 1 m into what blocks it: m/m, rad/m; and the work
     # on that way that is not the spring's, N: `_share`.
     lever: tuple[float, float, float]
+    heft: Heft
     disturbed: bool  # pushed, touching something, or misled
     pushed: bool  # or misled: the command that it followed came of a false pose
 
@@ -194,7 +218,6 @@ class Checker:
     """Tell it everything in order: `anchor`, then `tick` by `tick`, `stop` and `release`."""
 
     limits: Limits
-    arm_kg: float  # the arm's mass, as the spring that pulls it feels it
     judged: Counter[str] = field(default_factory=Counter)  # how often each limit was judged
     largest: dict[str, float] = field(default_factory=dict)  # share of each limit that was used
     _ticks: int = 0
@@ -213,6 +236,7 @@ class Checker:
     _even: bool = True  # the last tick came a period after the one before
     _unsettled_ticks: int = 0  # in which a wall may ask for more than the acceleration
     _calm_s: float = 0.0
+    _swing_m: float = 0.0  # that the arm is capable of, the most since it has been calm
     _inside_s: float = 0.0  # the commands have been inside the workspace
     _presses: deque[tuple[float, float]] = field(default_factory=deque)  # (s, share), unpushed
     _pressed_s: float = 0.0  # of all of them
@@ -273,14 +297,14 @@ class Checker:
         self._found = []
         self._calm_s = 0.0 if seen.disturbed else self._calm_s + dt_s
         self._inside_s = 0.0 if _deepest_m(self._depths_m) > 0 else self._inside_s + dt_s
-        limits = self.limits
+        limits, calm = self.limits, self._calm_s > 0
+        self._swing_m = max(self._swing_m, limits.swing_m(seen.heft)) if calm else 0.0
         if self._calm_s > CALM_S:
             fastest = limits.speed[0] * ARM_OVERSHOOT
             self._above("arm_speed_m_per_s", seen.speed_m_per_s, fastest)
             if self._inside_s > CALM_S:
                 outside_m = max(_deepest_m(limits.depths_m(seen.position)), 0.0)
-                swing_m = limits.swing_m(self.arm_kg)
-                self._above("arm_outside_workspace_m", outside_m, swing_m)
+                self._above("arm_outside_workspace_m", outside_m, self._swing_m)
             if self._stopped and self._ways[0].rest_s > limits.rest_s(0) + CALM_S:
                 self._above("arm_moves_when_stopped", seen.speed_m_per_s, STOPPED_ARM_M_PER_S)
         lasting_share = self._lasting_share(seen, dt_s)

@@ -116,6 +116,11 @@ class CartesianImpedance:
         wrench_23 = data.actuator_force[self._springs].reshape(2, 3)
         return (wrench_23 @ self._ref_in_base_9.reshape(3, 3).T).ravel()
 
+    def damping_along(self, axis_3: np.ndarray) -> float:
+        """Of the tool's motion along a unit vector in base, N·s/m."""
+        in_reference_3 = axis_3 @ self._ref_in_base_9.reshape(3, 3)
+        return float(in_reference_3**2 @ self._damping_6[:3])
+
     def _posture(self, data: mujoco.MjData) -> np.ndarray:
         """A weak pull to the home posture that the tool does not feel."""
         mujoco.mj_jacSite(self._model, data, self._jac_6V[:3], self._jac_6V[3:], self._site)

@@ -34,6 +34,7 @@ _PLATE_KG = 0.3
 _PLATE_DAMPING_RATIO = 0.05
 _REACH_M = 0.18  # half of a plate: the arm's own base stays clear of it
 _AWAY_M = 5.0
+_REGULARISATION_66 = 1e-6 * np.eye(6)  # 1/kg, 1/(kg·m²): a straight arm is heavy, not infinitely so
 
 
 class Plate(Enum):
@@ -187,6 +188,19 @@ class WallWorld:
         solved_1V = np.empty_like(along_1V)
         mujoco.mj_solveM(self.model, self.data, solved_1V, along_1V)
         return 1 / float(along_1V[0] @ solved_1V[0])
+
+    def heaviest(self) -> tuple[float, float]:
+        """Mass of the tool that does not turn along the way in which it is heaviest; damping there.
+
+        kg, N·s/m. The mass is the largest eigenvalue of the translational part of
+        (J M^-1 J')^-1, rotors included (Khatib 1987, "operational space formulation").
+        """
+        jac_6V, solved_6V = np.empty((6, self.model.nv)), np.empty((6, self.model.nv))
+        mujoco.mj_jacSite(self.model, self.data, jac_6V[:3], jac_6V[3:], self._tool)
+        mujoco.mj_solveM(self.model, self.data, solved_6V, jac_6V)
+        inertia_66 = np.linalg.inv(jac_6V @ solved_6V.T + _REGULARISATION_66)
+        mass_3, axis_33 = np.linalg.eigh(inertia_66[:3, :3])
+        return float(mass_3[-1]), self._controller.damping_along(axis_33[:, -1])
 
     def _physics(self) -> None:
         self._controller.apply(self.data, self._target_8[:7], _STEP_S)

@@ -13,7 +13,7 @@ measured joint angles are looked at.
 """
 
 from dataclasses import dataclass, replace
-from math import inf
+from math import inf, isfinite
 
 import numpy as np
 
@@ -182,7 +182,7 @@ class _Joints:
         ):
             excess = float((np.abs(value_J) / most_J).max())
             if not excess <= 1 + SLACK:
-                found.append((reason, used / excess))
+                found.append((reason, used / excess if isfinite(excess) else 0.0))
         return found
 
 

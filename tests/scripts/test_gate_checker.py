@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scripts import gate_checker
-from scripts.gate_checker import ArmSeen, Checker, Limits, Seen
+from scripts.gate_checker import ArmSeen, Checker, Heft, Limits, Seen
 from scripts.robot import SIM_FR3
 
 GATE = {
@@ -32,7 +32,7 @@ GATE = {
 LIMITS = Limits.of(GATE)
 JERKY = Limits.of({**GATE, "max_jerk_m_per_s3": 60.0, "max_turn_jerk_rad_per_s3": 240.0})
 MS = 1_000_000
-ARM_KG = 7.0
+LIGHT = Heft(7.0, 130.0)  # critically damped, at 600 N/m
 
 
 def row(x=0.45, y=0.0, z=0.3, *, yaw_rad=0.0, width_m=0.04) -> np.ndarray:
@@ -43,7 +43,7 @@ class Stream:
     """A gate that does as a test says, and an arm that is where it was told to be."""
 
     def __init__(self, limits: Limits = LIMITS) -> None:
-        self.checker = Checker(limits, ARM_KG)
+        self.checker = Checker(limits)
         self.given_8 = row()
         self.checker.anchor(self.given_8)
         self.now_ns = 0
@@ -268,7 +268,7 @@ def test_the_gripper_rests_as_well():
 
 
 STRAIGHT = (1.0, 0.0, 0.0)
-CALM = ArmSeen((0.45, 0.0, 0.3), 0.0, 0.0, STRAIGHT, disturbed=False, pushed=False)
+CALM = ArmSeen((0.45, 0.0, 0.3), 0.0, 0.0, STRAIGHT, LIGHT, disturbed=False, pushed=False)
 
 
 @pytest.mark.parametrize(
@@ -280,12 +280,55 @@ CALM = ArmSeen((0.45, 0.0, 0.3), 0.0, 0.0, STRAIGHT, disturbed=False, pushed=Fal
     ],
 )
 def test_what_the_arm_really_did_is_judged(seen, limit):
-    checker = Checker(LIMITS, ARM_KG)
+    checker = Checker(LIMITS)
     checker.anchor(row())
     for _ in range(150):
         assert checker.arm(CALM, 0.01) == []
     found = [violation.limit for _ in range(50) for violation in checker.arm(seen, 0.01)]
     assert set(found) == {limit}
+
+
+def swung_m(heft: Heft, *, turns_round: bool) -> float:
+    """How far beyond 0 a mass gets on x'' = (k (r - x) + d (r' - x')) / m.
+
+    r comes at full speed and stops dead at 0; or before that it goes to and fro between 0 and
+    behind it, just when the mass swings most.
+    """
+    speed, damping, dt_s = LIMITS.speed[0], heft.damping_n_s_per_m / heft.mass_kg, 1e-4
+    w = np.sqrt(LIMITS.stiffness_n_per_m / heft.mass_kg)
+    swing_s = np.pi / np.sqrt(w**2 - min(damping / 2, 0.9 * w) ** 2)
+    x, v, furthest_m = -12 * speed * swing_s * (not turns_round), speed, 0.0
+    for t in np.arange(-12 * swing_s, 1.0, dt_s):
+        left, into_s = divmod(-t, swing_s)
+        r, rate = (speed * t, speed) if t < 0 else (0.0, 0.0)
+        if turns_round and t < 0:
+            r, rate = (
+                (-speed * into_s, speed) if left % 2 == 0 else (speed * (into_s - swing_s), -speed)
+            )
+        v += dt_s * (w * w * (r - x) + damping * (rate - v))
+        x += dt_s * v
+        furthest_m = max(furthest_m, x if t > 0 else 0.0)
+    return furthest_m
+
+
+@pytest.mark.parametrize("damping", [60.0, 120.0, 2 * np.sqrt(600 * 7), 600.0])
+def test_no_spring_swings_further_beyond_commands_that_end_at_a_border(damping: float):
+    heft = Heft(7.0, damping)
+    furthest_m = max(swung_m(heft, turns_round=turns_round) for turns_round in (False, True))
+    assert furthest_m == pytest.approx(LIMITS.swing_m(heft), rel=5e-3)
+
+
+def test_the_heaviest_that_a_calm_arm_has_been_counts_until_it_is_disturbed():
+    checker = Checker(LIMITS)
+    checker.anchor(row())
+    heavy = replace(CALM, heft=Heft(28.0, 140.0))
+    out_m = LIMITS.swing_m(LIGHT) + LIMITS.high_m[0] + 0.005
+    beyond = replace(CALM, position=(out_m, 0.0, 0.3))
+    for seen in (heavy, *[CALM] * 150, beyond):
+        assert checker.arm(seen, 0.01) == []
+    for seen in (replace(CALM, disturbed=True), *[CALM] * 150):
+        assert checker.arm(seen, 0.01) == []
+    assert [v.limit for v in checker.arm(beyond, 0.01)] == ["arm_outside_workspace_m"]
 
 
 @pytest.mark.parametrize(
@@ -302,7 +345,7 @@ def test_what_an_arm_may_press_with_follows_the_law_of_the_lever(lever, most_n):
         (1.04 * (most_n - lever[2]) + lever[2], set()),
         (1.06 * most_n, {"arm_force_n"}),
     ):
-        checker = Checker(LIMITS, ARM_KG)
+        checker = Checker(LIMITS)
         checker.anchor(row())
         press = replace(CALM, contact_n=contact_n, lever=lever, disturbed=True)
         assert {v.limit for _ in range(50) for v in checker.arm(press, 0.01)} == found
@@ -341,7 +384,7 @@ def test_the_first_state_of_all_may_be_the_false_one():
 
 
 def test_a_blow_is_no_lasting_force_and_a_push_is_not_the_arm():
-    checker = Checker(LIMITS, ARM_KG)
+    checker = Checker(LIMITS)
     checker.anchor(row())
     hit = replace(CALM, contact_n=300.0, disturbed=True)
     pushed = replace(CALM, contact_n=300.0, speed_m_per_s=9.0, disturbed=True, pushed=True)

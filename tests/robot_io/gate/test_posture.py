@@ -3,12 +3,21 @@
 import numpy as np
 import pytest
 from control_toys import HOME, PERIOD_NS, command, gate_limits, moved
-from fake_body import COLUMN_X_M, GEOMETRY, JOINTS, SINGULAR_Y_M, TABLE_Z_M, fake_body
+from fake_body import (
+    COLUMN_X_M,
+    GEOMETRY,
+    JOINTS,
+    SINGULAR_Y_M,
+    TABLE_Z_M,
+    FakeArm,
+    fake_body,
+)
 from gate_toys import ACCEPTED, DT_S, HOLD, Run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robot_io.errors import FeelforwardError
+from robot_io.gate.body import Body
 from robot_io.gate.gate import CommandGate
 from robot_io.gate.reasons import Reason
 from robot_io.types import ArmState, MonoNs
@@ -107,6 +116,23 @@ def test_what_no_joint_angles_reach_is_not_gone_to():
     run = Gantry()
     assert Reason.UNREACHABLE in approach(run, moved(by_m=(0, 0, 0.24)))
     assert run.path(2).max() <= 0.55, "it stops where it first finds none"
+
+
+class NoNumbers(FakeArm):
+    """Finds joint angles, but none that are numbers."""
+
+    def joints_for(self, pose_8, near_J):
+        return np.full(3, np.nan)
+
+
+@pytest.mark.parametrize("geometry", ["unchecked", GEOMETRY])
+def test_joint_angles_that_are_no_numbers_are_not_gone_to(geometry):
+    body = Body(NoNumbers(), NoNumbers())
+    run = Run(body=body, joints=JOINTS, geometry=geometry, force_max_n=1e3)
+    run.state = lambda: ArmState(MonoNs(run.now_ns), run.measured, run.measured[:3].copy())
+    for k in range(1, 20):
+        verdict = run.check(moved(by_m=(0.0002 * k, 0.0, 0.0)))
+        assert np.array_equal(verdict.row_D, HOME)
 
 
 def test_a_legal_motion_passes_bit_for_bit_with_all_checks():
