@@ -1,4 +1,4 @@
-"""What looking at the whole arm costs: one tick, one plan ahead, and the import.
+"""What the gate costs on the simulated FR3, and what looking at the whole arm does.
 
     python -m scripts.body_bench
 
@@ -11,17 +11,22 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from robot_io.clock import NS_PER_MS, MonotonicClock
+from robot_io.clock import NS_PER_MS, NS_PER_S, MonotonicClock
 from robot_io.gate.body import Body
+from robot_io.gate.gate import CommandGate
+from robot_io.gate.look_ahead import LookAhead
 from robot_io.geometry.config import BodyConfig
 from robot_io.geometry.kinematics import ArmKinematics
 from robot_io.geometry.obstacles import Box
 from robot_io.rows import ToolRows
+from robot_io.types import ArmState, Command, MonoNs, Provenance, VerdictKind
 from scripts.body_picture import load_arm
+from scripts.robot import SIM_FR3, load_robot
 from sim.fr3 import ARM_JOINTS, HOME_RAD
 
 TABLE = Box(name="table", shape="box", centre_m=(0.45, 0, -0.02), half_m=(0.5, 0.6, 0.02))
 ROWS, STEP_NS, BETWEEN = 16, 100 * NS_PER_MS, 3
+TICK_S = 0.01
 TICK_RAD = 0.004  # 0.4 rad/s at 100 Hz, in each joint
 ROW_RAD = 0.04
 _WARM_UP = 50
@@ -39,7 +44,36 @@ def main() -> None:
     _report("manipulability", body.kinematics.manipulability, ((joint_J,) for joint_J in near))
     _report("one tick, all three", lambda row, joint: _look(body, row, joint), ticks)
     _report(f"a plan, {ROWS} x {BETWEEN + 1}", lambda row, joint: _ahead(body, row, joint), plans)
+    _report_gate()
     print(f"import of pinocchio, coal, daqp beside numpy: {_import_ms():.0f} ms")
+
+
+def _report_gate() -> None:
+    """All checks, round a circle that keeps every limit; the arm is where it was sent."""
+    spec = load_robot(SIM_FR3).control_spec()
+    body = spec.build_body()
+    assert isinstance(body, Body)
+    gate, kinematics = CommandGate(spec.gate, body), body.kinematics
+    assert isinstance(kinematics, ArmKinematics)
+    home_8 = np.append(kinematics.pose_for(HOME_RAD), 0.04)
+    passed_s = TICK_S * np.arange(3000)
+    angle = 2.0 * (passed_s - np.tanh(passed_s))  # rad, from rest to 2 rad/s
+    way_N3 = 0.1 * np.stack([np.sin(angle), np.cos(angle) - 1, np.zeros_like(angle)], -1)
+    row_N8 = home_8 + np.pad(way_N3, ((0, 0), (0, 5)))
+    ticks, plans, joint_J, before_8 = [], [], HOME_RAD, home_8
+    for k, row_8 in enumerate(row_N8):
+        now_ns = MonoNs(round(k * TICK_S * NS_PER_S))
+        state = ArmState(now_ns, before_8, joint_J)
+        ticks.append((Command(k, now_ns, row_8, Provenance("bench")), state, now_ns))
+        if k % 10 == 0 and k + 10 * ROWS <= len(row_N8):
+            plans.append((row_N8[k : k + 10 * ROWS : 10], joint_J))
+        found_J, before_8 = kinematics.joints_for(row_8, joint_J), row_8
+        assert found_J is not None
+        joint_J = found_J
+    verdicts = []
+    _report("the gate, one tick", lambda *tick: verdicts.append(gate.check(*tick)), ticks)
+    assert all(verdict.kind is VerdictKind.ACCEPTED for verdict in verdicts)
+    _report("a plan looked at ahead", LookAhead(spec.gate, body).first_violation, plans)
 
 
 def _near_home(rng: np.random.Generator) -> np.ndarray:
