@@ -29,17 +29,18 @@ def state_of(out_dir: Path) -> dict[str, Tensor]:
 
 
 def assert_equal_to_rounding(one: Path, other: Path, *, train: TrainConfig) -> None:
-    """Gradients are sums in another order: their averages agree to some float32 roundings.
+    """Gradients are sums in another order: their averages agree to 1e-4 of the largest.
 
-    Adam divides each by its own size, small ones included, so that in the weights a rounding counts
-    as a share of a step: 2 % of the way that the steps could go at most.
+    (A rounding is 6e-8 of a summand, and after one step the weights differ, too.) Adam divides each by
+    its own size, small ones included, so that in the weights a rounding counts as a share of a step:
+    2 % of the way that the steps could go at most.
     """
     furthest = train.learning_rate * train.steps
     theirs = state_of(other)
     for name, mine in state_of(one).items():
         if name.startswith("optimizer.exp_avg"):
             largest = mine.abs().max().item()
-            torch.testing.assert_close(theirs[name], mine, rtol=0, atol=2e-5 * largest)
+            torch.testing.assert_close(theirs[name], mine, rtol=0, atol=1e-4 * largest)
         else:
             torch.testing.assert_close(theirs[name], mine, rtol=0, atol=0.02 * furthest)
 
