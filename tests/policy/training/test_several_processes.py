@@ -31,9 +31,9 @@ def state_of(out_dir: Path) -> dict[str, Tensor]:
 def assert_equal_to_rounding(one: Path, other: Path, *, train: TrainConfig) -> None:
     """Gradients are sums in another order: their averages agree to 1e-4 of the largest.
 
-    (A rounding is 6e-8 of a summand, and after one step the weights differ, too.) Adam divides each by
-    its own size, small ones included, so that in the weights a rounding counts as a share of a step:
-    2 % of the way that the steps could go at most.
+    A rounding is 6e-8 of a summand, and after one step the weights differ, too. Adam divides each
+    by its own size, small ones included, so that in the weights a rounding counts as a share of a
+    step: 2 % of the way that the steps could go at most.
     """
     furthest = train.learning_rate * train.steps
     theirs = state_of(other)
