@@ -3,8 +3,7 @@
 Order of the checks: finite, shape, unit quaternion → sequence, stamp, expiry → a measured pose
 that an arm can have got to → measured force and torque → workspace → speed, acceleration and jerk
 against the last ACCEPTED command → leash against the MEASURED pose → joints and geometry → finite
-again.
-`docs/gate.md` says what each is worth.
+again. `docs/gate.md` says what each is worth.
 
 What can be clipped is clipped (MODIFIED). What cannot be used makes the command brake to rest
 within the limits and stay (HOLD). A stop is latched: only `release`, a human act, ends it. Where

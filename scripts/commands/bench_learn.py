@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import tyro
 
@@ -14,26 +14,9 @@ from robot_io.errors import FeelforwardError
 if TYPE_CHECKING:
     from scripts.learn.row import Result, Row
 
-RowName = Literal[
-    "samplers",
-    "order",
-    "diffusers",
-    "conversions",
-    "modes",
-    "memory",
-    "push_t",
-    "denoisers",
-    "evaluations",
-    "symmetric",
-]
-NEED_NO_DATA: tuple[RowName, ...] = (
-    "samplers",
-    "order",
-    "diffusers",
-    "conversions",
-    "modes",
-    "memory",
-)
+WithoutData = Literal["samplers", "order", "diffusers", "conversions", "modes", "memory"]
+RowName = Literal[WithoutData, "push_t", "denoisers", "evaluations", "symmetric"]
+NEED_NO_DATA: tuple[WithoutData, ...] = get_args(WithoutData)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,11 +79,8 @@ class Modes:
         table.title = "mean over trainings (least to most); demonstrations: 60 / 40 / 0 %"
         for head in HEADS:
             own = _of(head, measured)
-            shares = [
-                _spread([100 * f[name] for f in own]) for name in ("left", "right", "between")
-            ]
-            covered = min(_covered(figures) for figures in own)
-            table.add_row(head, *shares, f"{covered} of 2")
+            shares = [spread([100 * f[name] for f in own]) for name in ("left", "right", "between")]
+            table.add_row(head, *shares, f"{min(map(covered, own))} of 2")
         return table
 
     def claims(self, measured: Measured[ModesCell]) -> list[Claim]:
@@ -91,10 +88,10 @@ class Modes:
         for head in CHOOSING:
             own = _of(head, measured)
             worst = max(figures["between"] for figures in own)
-            covered = min(_covered(figures) for figures in own)
+            modes = min(map(covered, own))
             what = f"{head}: both modes, at most {FEW:.0%} of the plans in between"
-            value = f"{covered} modes, {worst:.1%} in the worst training"
-            claims.append(Claim(what, value, judge(covered == 2 and worst <= FEW)))
+            value = f"{modes} modes, {worst:.1%} in the worst training"
+            claims.append(Claim(what, value, judge(modes == 2 and worst <= FEW)))
         blurred = min(figures["between"] for figures in _of(BLURRING, measured))
         what = f"{BLURRING} blurs: plans in between"
         claims.append(Claim(what, f"{blurred:.0%} or more", judge(blurred > 1 / 2)))
@@ -181,9 +178,11 @@ def _of(head: str, measured: Measured[ModesCell]) -> Sequence[Figures]:
     return [figures for cell, figures in measured if cell.head == head]
 
 
-def _covered(figures: Figures) -> int:
+def covered(figures: Figures) -> int:
+    """How many of the modes "left" and "right" are taken."""
     return (figures["left"] >= SOME) + (figures["right"] >= SOME)
 
 
-def _spread(percent: Sequence[float]) -> str:
+def spread(percent: Sequence[float]) -> str:
+    """Mean, least and most, for tables."""
     return f"{np.mean(percent):.1f} % ({min(percent):.1f} to {max(percent):.1f})"

@@ -24,6 +24,7 @@ from rich.table import Table
 
 from policy.checkpoint import load_checkpoint
 from robot_io.types import MonoNs, Observation
+from scripts.learn.modes import DRAWN_PLANS, FEW, covered, spread
 from scripts.learn.push_t import (
     DDPM,
     FULL,
@@ -37,8 +38,6 @@ from scripts.learn.push_t import (
 from scripts.learn.row import Claim, Figures, Measured, Size, save_plot
 from sim.pusht_field import FIELD_PX, MARK_3, in_block, keypoints_of_block, outline_of_block
 
-SOME, FEW = 0.1, 0.05  # shares from which a mode counts as covered, and up to which few are between
-DRAWN_PLANS = 40
 PLANS: dict[Size, int] = {"small": 50, "full": 500}
 SIDES = ("left", "right", "between")
 FINE = 8  # parts of the way between two rows, at whose ends a plan is looked at
@@ -112,18 +111,18 @@ class SymmetricStarts:
         table.title = "Push-T, symmetric starts: mean over trainings (least to most)"
         for head in self.HEADS:
             own = _of(head, measured)
-            shares = [_spread([100 * each[side] for each in own]) for side in SIDES]
-            table.add_row(head, *shares, f"{min(map(_covered, own))} of 2")
+            shares = [spread([100 * each[side] for each in own]) for side in SIDES]
+            table.add_row(head, *shares, f"{min(map(covered, own))} of 2")
         return table
 
     def claims(self, measured: Measured[PushTCell]) -> list[Claim]:
         claims = []
         for head in self.CHOOSING:
             own = _of(head, measured)
-            worst, covered = max(each["between"] for each in own), min(map(_covered, own))
+            worst, ways = max(each["between"] for each in own), min(map(covered, own))
             what = f"{head}: both ways taken, at most {FEW:.0%} of the plans in between"
-            value = f"{covered} ways, {worst:.1%} in the worst training"
-            claims.append(Claim(what, value, settled(covered == 2 and worst <= FEW, measured)))
+            value = f"{ways} ways, {worst:.1%} in the worst training"
+            claims.append(Claim(what, value, settled(ways == 2 and worst <= FEW, measured)))
         more = min(each["between"] for each in _of(self.BLURRING, measured))
         less = max(each["between"] for head in self.CHOOSING for each in _of(head, measured))
         what = f"{self.BLURRING} goes through the block more often than any that chooses"
@@ -161,14 +160,6 @@ def side_of(plan_PH2: np.ndarray, start: Start) -> np.ndarray:
 
 def _of(head: str, measured: Measured[PushTCell]) -> Sequence[Figures]:
     return [figures for cell, figures in measured if cell.name == head]
-
-
-def _covered(figures: Figures) -> int:
-    return (figures["left"] >= SOME) + (figures["right"] >= SOME)
-
-
-def _spread(percent: Sequence[float]) -> str:
-    return f"{np.mean(percent):.1f} % ({min(percent):.1f} to {max(percent):.1f})"
 
 
 def _draw(axes: Axes, start: Start, plan_PH2: np.ndarray) -> None:
