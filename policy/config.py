@@ -116,6 +116,8 @@ class TrainConfig(Frozen):
 
     steps: int = Field(default=20_000, ge=1)
     batch_size: int = Field(default=64, ge=1, le=65_536)
+    # the last rows of an episode begin no window: what follows them is padding, mostly
+    drop_last_rows: int = Field(default=0, ge=0, le=64)
     noise_draws: int = Field(default=1, ge=1, le=64)  # of noise and flow time per observation
     learning_rate: float = Field(default=5e-4, gt=0, le=1)
     warmup_steps: int = Field(default=500, ge=0)  # linear; a cosine to zero follows

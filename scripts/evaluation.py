@@ -126,7 +126,7 @@ def lockstep_maker(
             raise FeelforwardError(f"--film shows {CAP} only.")
         from scripts import push_t
 
-        check_streams(config, task=task, streams=push_t.VECTORS)
+        check_streams(config, task=task, streams=(*push_t.VECTORS, *push_t.IMAGES))
         return partial(make_push_t_player, make_policy)
     raise FeelforwardError(f"--task {task} is not known, allowed: {CAP}, {PUSH_T}.")
 

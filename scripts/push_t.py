@@ -14,20 +14,21 @@ from robot_io.interfaces import ChunkSource
 from robot_io.rows import VectorRows
 from scripts.episode import Episode
 from scripts.report import EpisodeResult
-from sim.pusht import TICK_NS, TIME_LIMIT_TICKS, PushTWorld
+from sim.pusht import SCENE, TICK_NS, TIME_LIMIT_TICKS, PushTWorld
 from sim.pusht_field import FIELD_PX
 
 NAME = "gym_pusht/PushT-v0"
 VECTORS = ("keypoint", "agent")
+IMAGES = (SCENE,)
 EXECUTED_ROWS = 8  # of each plan, as in Diffusion Policy (Chi et al. 2023)
 MAX_AGE_NS = 2 * NS_PER_S  # longer than a plan: the benchmark stands still while the policy plans
 
 
 class PushTStage:
-    """The field, used for one episode after the other."""
+    """A field for each episode, with a camera where the policy looks through it."""
 
     def __init__(self) -> None:
-        self._world, self._rows = PushTWorld(), VectorRows(2)
+        self._rows = VectorRows(2)
 
     def play(
         self,
@@ -43,7 +44,9 @@ class PushTStage:
         plan are executed. With `delay_ms` it goes on: each plan takes one of these times, drawn,
         and the next one is begun at once.
         """
-        world = self._world
+        images = {name: steps for name, steps in history.items() if name in IMAGES}
+        vectors = {name: steps for name, steps in history.items() if name not in IMAGES}
+        world = PushTWorld(with_scene=SCENE in images)
         world.reset(seed)
         source.reset(seed)
         buffer = CommandBuffer(
@@ -58,7 +61,7 @@ class PushTStage:
         Lockstep(
             world=world,
             loop=ControlLoop(buffer, gate, self._rows, limits),
-            observer=Observer(self._rows, step_ns=TICK_NS, vectors=history, images={}),
+            observer=Observer(self._rows, step_ns=TICK_NS, vectors=vectors, images=images),
             period_ns=TICK_NS,
             planner=Planner(source, buffer, TICK_NS, drawn_delay(delays_ns, seed)),
             read_vectors=world.read_vectors,

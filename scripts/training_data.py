@@ -27,6 +27,7 @@ def window_samplers(
         horizon=recipe.policy.horizon,
         batch_size=recipe.train.batch_size,
         seed=recipe.train.seed,
+        drop_last_rows=recipe.train.drop_last_rows,
     )
     held_out = [validation for _, validation in divided]
     training = windows([*small, *(training for training, _ in divided)])

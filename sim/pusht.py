@@ -8,23 +8,27 @@ ticks of 100 ms and holds the target within one:
           └─ env.step(row) ──▶└─ env.step(row) ──▶
 
 A policy sees `agent` (2 px) and `keypoint` (9 points of the block, 18 px), as the people did who
-recorded the demonstrations; `gym-pusht` itself has 8 other points.
+recorded the demonstrations; `gym-pusht` itself has 8 other points. Or it sees the camera `scene`,
+whose images are those of the recording.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
+import cv2
 import numpy as np
 from gym_pusht.envs.pusht import PushTEnv
+from pygame.surfarray import pixels2d
 
 from robot_io.errors import FeelforwardError
 from robot_io.interfaces import Camera
-from robot_io.types import ArmState, MonoNs
+from robot_io.types import ArmState, Frame, MonoNs
 from sim.pusht_field import keypoints_of_block
 
 TICK_NS = 100_000_000
 TIME_LIMIT_TICKS = 300  # the benchmark's own
+SCENE, SCENE_PX = "scene", 96  # the camera, and how high and wide its images are
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +46,17 @@ class PushTOutcome:
 
 
 class PushTWorld:
-    """The field, the agent as its arm, and the outcome of the episode. Implements SteppedWorld."""
+    """The field, the agent as its arm, and the outcome of the episode. Implements SteppedWorld.
 
-    cameras: tuple[Camera, ...] = ()
+    `with_scene`: it has the camera `scene`, which costs more than the physics.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_scene: bool = False) -> None:
         # Without Gymnasium's wrappers: they hide the bodies; the time limit is in `outcome`.
         self._env = PushTEnv(obs_type="state")
         self.arm = PushTAgent(self)
+        self._scene = PushTCamera(self)
+        self.cameras: tuple[Camera, ...] = (self._scene,) if with_scene else ()
         self.reset(0)
 
     def reset(self, seed: int) -> None:
@@ -71,6 +78,7 @@ class PushTWorld:
         self._now_ns = 0
         self._target_2: np.ndarray | None = None
         self._outcome = PushTOutcome(ticks=0, max_reward=0.0, max_coverage=0.0, success=False)
+        self._scene.restart()
 
     @property
     def outcome(self) -> PushTOutcome:
@@ -115,6 +123,16 @@ class PushTWorld:
         yield "keypoint", self._now_ns, keypoints_of_block(self.block_3)
         yield "agent", self._now_ns, self.agent_2
 
+    def draw_scene(self) -> np.ndarray:
+        """The field as (96, 96, 3) uint8 RGB, as it was recorded: what `gym-pusht` calls pixels.
+
+        The same bits in a third of the time: the field is made small before its colours are put
+        in order.
+        """
+        field_HW = pixels2d(self._env._draw()).T  # uint32
+        bgra_HWC = field_HW.view(np.uint8).reshape(*field_HW.shape, 4)
+        return cv2.resize(bgra_HWC, (SCENE_PX, SCENE_PX))[..., 2::-1]
+
     def render(self) -> np.ndarray:
         """The field as (680, 680, 3) uint8 RGB, with a cross at the target."""
         return np.asarray(self._env.render())
@@ -143,3 +161,30 @@ class PushTAgent:
     def stop(self) -> None:
         """The agent stays where it is."""
         self._world.set_target(self._world.agent_2)
+
+
+class PushTCamera:
+    """The field from above: one frame per tick, drawn when it is read, without delay."""
+
+    name = SCENE
+
+    def __init__(self, world: PushTWorld) -> None:
+        self._world = world
+        self.restart()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+    def restart(self) -> None:
+        """A new episode: nothing was read of it."""
+        self._read_ns: int | None = None
+
+    def read(self, timeout_s: float = 0.0) -> Frame | None:
+        now_ns = self._world.now_ns
+        if now_ns == self._read_ns:
+            return None
+        self._read_ns = now_ns
+        return Frame(SCENE, now_ns // TICK_NS, now_ns, now_ns, self._world.draw_scene())

@@ -54,6 +54,30 @@ def outline_of_block(pose_3: np.ndarray) -> np.ndarray:
     return corner_82 @ _rotation(pose_3[2]).T + pose_3[:2]
 
 
+def mirrored(point_N2: np.ndarray) -> np.ndarray:
+    """Points (px) in a mirror on the diagonal x + y = 512 px, in which the field looks the same."""
+    return FIELD_PX - point_N2[..., ::-1]
+
+
+def mirrored_keypoints(keypoint_N18: np.ndarray) -> np.ndarray:
+    """The key points (px) of the block that is seen in the mirror, which has them elsewhere.
+
+    It is the block with its own x turned round. Wherever a block is, its key points lie on an
+    affine map of `KEYPOINTS_IN_BLOCK_92`, so those of the turned one are always the same
+    combination of them.
+    """
+    ones_91 = np.ones((len(KEYPOINTS_IN_BLOCK_92), 1))
+    turned_93 = np.hstack([KEYPOINTS_IN_BLOCK_92 * (-1, 1), ones_91])
+    combination_99 = turned_93 @ np.linalg.pinv(np.hstack([KEYPOINTS_IN_BLOCK_92, ones_91]))
+    keypoint_N92 = np.asarray(keypoint_N18, np.float64).reshape(-1, *KEYPOINTS_IN_BLOCK_92.shape)
+    return mirrored(combination_99 @ keypoint_N92).reshape(np.shape(keypoint_N18))
+
+
+def mirrored_image(image_NHWC: np.ndarray) -> np.ndarray:
+    """Square images of the field in the mirror."""
+    return image_NHWC[:, ::-1, ::-1].swapaxes(1, 2)
+
+
 def _rotation(angle_rad: float) -> np.ndarray:
     cos, sin = np.cos(angle_rad), np.sin(angle_rad)
     return np.array([[cos, -sin], [sin, cos]])

@@ -30,7 +30,8 @@ class Batch:
 class WindowSampler:
     """Draws windows uniformly over all rows of all episodes, with replacement.
 
-    `history` says how many steps of which stream a window holds, the current row included.
+    `history` says how many steps of which stream a window holds, the current row included. None
+    begins in the last `drop_last_rows` rows of an episode, but each episode has one at least.
     Resuming a training at step s is calling `sample(s)`: nothing is kept between calls.
     """
 
@@ -42,6 +43,7 @@ class WindowSampler:
         horizon: int,
         batch_size: int,
         seed: int,
+        drop_last_rows: int = 0,
     ) -> None:
         self._datasets = [datasets] if isinstance(datasets, DemoDataset) else list(datasets)
         _check_sizes({"horizon": horizon, "batch_size": batch_size, **history})
@@ -50,7 +52,9 @@ class WindowSampler:
         self._horizon = horizon
         self._batch_size = batch_size
         self._seed = seed
-        self._sources = [_Source(dataset, self._history) for dataset in self._datasets]
+        self._sources = [
+            _Source(dataset, self._history, drop_last_rows) for dataset in self._datasets
+        ]
         self._offsets = np.cumsum([0, *map(len, self._sources)])
 
     def __len__(self) -> int:
@@ -104,20 +108,22 @@ class WindowSampler:
 class _Source:
     """The arrays of one data set and its chosen windows."""
 
-    def __init__(self, dataset: DemoDataset, history: Mapping[str, int]) -> None:
+    def __init__(
+        self, dataset: DemoDataset, history: Mapping[str, int], drop_last_rows: int
+    ) -> None:
         self.vectors = {n: dataset.vector(n) for n in history if n in dataset.vector_shapes}
         self.images = {n: dataset.image(n) for n in history if n in dataset.image_shapes}
         self.action_ND = dataset.vector(layout.ACTION)
         self.start_E, self.end_E = dataset.starts, dataset.ends
-        self.last_window_E = np.cumsum(self.end_E - self.start_E) - 1
+        self.end_window_E = np.cumsum(np.maximum(self.end_E - self.start_E - drop_last_rows, 1))
 
     def __len__(self) -> int:
-        return int(self.last_window_E[-1]) + 1
+        return int(self.end_window_E[-1])
 
     def windows(self, window_B: np.ndarray, history: Mapping[str, int], horizon: int) -> Batch:
-        episode_B = np.searchsorted(self.last_window_E, window_B)
+        episode_B = np.searchsorted(self.end_window_E, window_B, side="right")
         start_B1, end_B1 = self.start_E[episode_B][:, None], self.end_E[episode_B][:, None]
-        row_B1 = end_B1 - 1 - (self.last_window_E[episode_B] - window_B)[:, None]
+        row_B1 = start_B1 + (window_B - np.r_[0, self.end_window_E][episode_B])[:, None]
         past = {
             name: np.maximum(row_B1 + np.arange(1 - steps, 1), start_B1)
             for name, steps in history.items()

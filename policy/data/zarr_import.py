@@ -19,6 +19,7 @@ from policy.data.writer import LeRobotWriter
 from robot_io.errors import FeelforwardError
 
 PUSH_T_STREAMS = {"keypoint": "keypoint", "agent": "state[0:2]", "action": "action"}
+PUSH_T_IMAGES = {"scene": "img"}  # where they were kept
 PUSH_T_TASK = "Push the T-shaped block onto the T-shaped target."
 _SOURCE = re.compile(r"(?P<key>[^\[\]]+)(\[(?P<start>\d+):(?P<stop>\d+)\])?")
 
@@ -34,7 +35,7 @@ def import_zarr(
     """Writes `out` as a LeRobot v3.0 data set and returns its number of episodes.
 
     `streams`: our name -> key of the buffer; without it Push-T is recognised (keypoint, agent,
-    action), and of any other buffer every key is taken under its own name.
+    action, scene), and of any other buffer every key is taken under its own name.
     `out` appears when it is complete and must not exist before.
     """
     source, out = Path(source), Path(out)
@@ -44,7 +45,8 @@ def import_zarr(
     if streams is None:
         streams = _default_streams(buffer)
     if task is None:
-        task = PUSH_T_TASK if streams == PUSH_T_STREAMS else f"Imported from {source.name}."
+        is_push_t = streams.items() >= PUSH_T_STREAMS.items()
+        task = PUSH_T_TASK if is_push_t else f"Imported from {source.name}."
     parts = {name: _part(buffer, text) for name, text in streams.items()}
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
@@ -129,7 +131,7 @@ def _check_ends(source: Path, arrays: Mapping[str, zarr.Array], ends_E: np.ndarr
 def _default_streams(buffer: _Buffer) -> dict[str, str]:
     shapes = {key: array.shape[1:] for key, array in buffer.arrays.items()}
     if shapes.get("keypoint") == (9, 2) and shapes.get("state") == (5,):
-        return dict(PUSH_T_STREAMS)
+        return PUSH_T_STREAMS | (PUSH_T_IMAGES if "img" in shapes else {})
     return {key: key for key in buffer.arrays}
 
 

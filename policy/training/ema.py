@@ -3,6 +3,7 @@
 import copy
 
 import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from policy.networks.network import PolicyNetwork
 
@@ -21,6 +22,5 @@ class Ema:
     def update(self, network: PolicyNetwork, *, step: int) -> None:
         """After step `step`, counted from 0."""
         share = (1 + step) ** -self._power
-        averages, news = self.network.parameters(), network.parameters()
-        for average, new in zip(averages, news, strict=True):
-            average.lerp_(new, share)
+        average = get_ema_multi_avg_fn(decay=1 - share)
+        average(list(self.network.parameters()), list(network.parameters()), None)

@@ -16,7 +16,7 @@ from scripts.commands.bench_stopping import BenchStopping
 from scripts.commands.bench_ungated import BenchUngated
 from scripts.commands.bench_wire import BenchWire
 from scripts.commands.collect import Collect
-from scripts.commands.dataset import ImportZarr, Info
+from scripts.commands.dataset import ImportZarr, Info, MirrorPushT
 from scripts.commands.demo import Demo
 from scripts.commands.doctor import Doctor
 from scripts.commands.evaluate import Evaluate
@@ -46,6 +46,7 @@ COMMANDS: dict[str, type[Command]] = {
     "export": Export,
     "dataset info": Info,
     "dataset import-zarr": ImportZarr,
+    "dataset mirror-push-t": MirrorPushT,
     "doctor": Doctor,
     "bench sim": BenchSim,
     "bench control": BenchControl,

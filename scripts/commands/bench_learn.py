@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from scripts.learn.row import Result, Row
 
 WithoutData = Literal["samplers", "order", "diffusers", "conversions", "modes", "memory"]
-RowName = Literal[WithoutData, "push_t", "denoisers", "evaluations", "symmetric"]
+RowName = Literal[
+    WithoutData, "push_t", "images", "images_light", "denoisers", "evaluations", "symmetric"
+]
 NEED_NO_DATA: tuple[WithoutData, ...] = get_args(WithoutData)
 
 
@@ -31,6 +33,8 @@ class BenchLearn:
       modes        left or right round an obstacle: flow, DDPM, mixture, MSE
       memory       data larger than the memory train within a limit
       push_t       human Push-T: reward and success with intervals (full: 5 trainings)
+      images       the same from the camera, full for a GPU (5 trainings)
+      images_light the same, full for 2 cores (5 trainings)
       denoisers    U-Net, DiT and MLP, flow and DDPM, at equal data and steps (full: 30 trainings)
       evaluations  success against network evaluations, warm and cold, and against σ_t (full: 12)
       symmetric    left or right round Push-T's block: flow, DDPM, mixture, MSE (full: 20)
@@ -41,7 +45,7 @@ class BenchLearn:
 
     Examples:
       feelforward bench learn
-      feelforward bench learn push_t --data datasets/push_t
+      feelforward bench learn push_t --data datasets/push_t datasets/push_t_mirrored
       feelforward bench learn denoisers --data datasets/push_t --size full --out out/night
       feelforward bench learn --pictures docs
     """
@@ -50,8 +54,9 @@ class BenchLearn:
     """Rows to measure."""
     size: Literal["small", "full"] = "small"
     """Minutes, or a night."""
-    data: Path | None = None
-    """Push-T's human demonstrations (see feelforward dataset); others need another --out."""
+    data: tuple[Path, ...] = ()
+    """Push-T's human demonstrations, and mirrored (see feelforward dataset mirror-push-t); others
+    need another --out."""
     out: Path = Path("out/bench_learn")
     """Folder of the results."""
     workers: int = 1
@@ -87,7 +92,7 @@ class BenchLearn:
 
         check_writable(self.json)
         needy = [name for name in names if name not in NEED_NO_DATA]
-        if needy and self.data is None:
+        if needy and not self.data:
             raise FeelforwardError(
                 f"No --data for {', '.join(needy)}: give Push-T's human "
                 "demonstrations, brought in by feelforward dataset import-zarr."
@@ -130,7 +135,6 @@ class BenchLearn:
         from scripts.learn import push_t_rows
         from scripts.learn.push_t import PushTBench
 
-        assert self.data is not None  # `_check`
         bench = PushTBench(data=self.data, runs=self.out / "runs", workers=self.workers)
         return push_t_rows.ROWS[name](bench)
 

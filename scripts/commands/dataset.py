@@ -28,7 +28,7 @@ class Info:
 class ImportZarr:
     """Convert a replay buffer of Diffusion Policy (zarr) into a data set.
 
-    Push-T is recognised (keypoint, agent, action); of anything else every key is taken.
+    Push-T is recognised (keypoint, agent, action, scene); of anything else every key is taken.
 
     Example: feelforward dataset import-zarr pusht_cchi_v7_replay.zarr --out datasets/push_t
     """
@@ -44,4 +44,28 @@ class ImportZarr:
         from policy.data import import_zarr
 
         episodes = import_zarr(self.source, self.out, fps=self.fps)
+        print(f"{episodes} episodes in {self.out}. Look: feelforward dataset info {self.out}")
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorPushT:
+    """Write the demonstrations of Push-T as in a mirror; train on both, as the recipes are meant.
+
+    The field is symmetric about a diagonal, and so is what a good policy does.
+
+    Examples:
+      feelforward dataset mirror-push-t datasets/push_t --out datasets/push_t_mirrored
+      feelforward train --config configs/push_t.toml \\
+          --data datasets/push_t datasets/push_t_mirrored --out runs/push_t
+    """
+
+    source: tyro.conf.Positional[Path]
+    """Folder of the data set."""
+    out: Path
+    """The new data set. It appears only when it is complete."""
+
+    def run(self) -> None:
+        from scripts.push_t_mirror import mirror_push_t
+
+        episodes = mirror_push_t(self.source, self.out)
         print(f"{episodes} episodes in {self.out}. Look: feelforward dataset info {self.out}")

@@ -28,6 +28,7 @@ Settings = tuple[str, ...]  # of a recipe, as `feelforward train --set` takes th
 Sampling = tuple[tuple[str, str | float], ...]  # keys of [policy.sampling] with other values
 
 MLP, UNET, DIT = "push_t.toml", "push_t_unet.toml", "push_t_dit.toml"
+IMAGE, IMAGE_LIGHT = "push_t_image.toml", "push_t_image_light.toml"  # for a GPU; for 2 cores
 DDPM: Settings = (  # push_t_ddpm.toml, for any network
     "policy.generative.path=ddpm",
     "policy.generative.prediction=noise",
@@ -105,7 +106,7 @@ def settled(kept: bool, measured: Measured[PushTCell], *, certain: bool = True) 
 class PushTBench:
     """Where the demonstrations are, where trainings go, and how many processes play."""
 
-    data: Path
+    data: tuple[Path, ...]
     runs: Path
     workers: int = 1
 
@@ -125,7 +126,7 @@ class PushTBench:
     def train(self, cell: PushTCell) -> TrainResult:
         """The same as `feelforward train`."""
         recipe, run = cell.trained_recipe(), self.runs / cell.run_name
-        training, held_out = window_samplers(recipe, [self.data])
+        training, held_out = window_samplers(recipe, self.data)
         return train(
             recipe,
             training,

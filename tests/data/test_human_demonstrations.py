@@ -38,6 +38,21 @@ def test_the_replay_buffer_is_imported_whole(human_push_t: Path, tmp_path: Path)
     assert dataset.frame_count == 25650
     np.testing.assert_array_equal(dataset.vector("agent"), state[:, :2].astype(np.float32))
     np.testing.assert_array_equal(dataset.vector("action"), action.astype(np.float32))
+    image = zarr.open_group(str(human_push_t / BUFFER), mode="r")["data/img"]
+    assert dataset.image_shapes == {"scene": (96, 96, 3)}
+    np.testing.assert_array_equal(dataset.image("scene")[10_000:10_300], image[10_000:10_300])
+
+
+def test_the_world_shows_what_was_recorded(human_push_t: Path) -> None:
+    """Of the same state the same image, but for roundings on edges."""
+    (state,) = read_buffer(human_push_t, "data/state")
+    recorded = zarr.open_group(str(human_push_t / BUFFER), mode="r")["data/img"]
+    world = PushTWorld()
+    for row in range(0, len(state), 2500):
+        world.reset_to_state(state[row])
+        off = np.abs(world.draw_scene().astype(int) - np.asarray(recorded[row]))
+        assert off.mean() < 0.3
+        assert (off.max(-1) > 32).mean() < 0.003, "of 9216 pixels"
 
 
 def test_the_lerobot_form_of_the_same_episodes_is_read(human_push_t: Path, tmp_path: Path) -> None:

@@ -3,7 +3,14 @@ import pytest
 
 pytest.importorskip("gym_pusht", reason="Push-T needs the extra 'pusht'")
 
+from gym_pusht.envs.pusht import PushTEnv
+
+from policy.config import ImageStream, PolicyConfig, VectorStream
 from robot_io.errors import FeelforwardError
+from robot_io.types import Observation
+from scripts.evaluation import PUSH_T, lockstep_maker
+from scripts.push_t import PushTStage
+from scripts.robot import load_robot
 from sim.pusht import TICK_NS, PushTWorld
 from sim.pusht_field import in_block, keypoints_of_block, outline_of_block
 
@@ -110,3 +117,80 @@ def test_the_outline_is_that_of_the_block_that_is_pushed() -> None:
     assert in_block(theirs, world.block_3).all()
     beyond = ours.mean(0) + 1.01 * (ours - ours.mean(0))
     assert not in_block(beyond[[0, 1, 4, 5]], world.block_3).any()
+
+
+# ---- the camera
+
+
+def test_the_camera_shows_what_the_benchmark_shows() -> None:
+    world, theirs = PushTWorld(with_scene=True), PushTEnv(obs_type="pixels")
+    for seed in (0, 1):
+        world.reset(seed)
+        image, _ = theirs.reset(seed=seed)
+        (camera,) = world.cameras
+        frame = camera.read(0.0)
+        assert frame is not None
+        assert (frame.stream, frame.exposed_ns, frame.received_ns) == ("scene", 0, 0)
+        assert frame.image_HWC.dtype == np.uint8
+        np.testing.assert_array_equal(frame.image_HWC, image)
+
+
+def test_there_is_one_frame_per_tick_and_a_first_one_in_each_episode() -> None:
+    world = PushTWorld(with_scene=True)
+    (camera,) = world.cameras
+    stamps = []
+    for _ in range(2):
+        for tick in range(3):
+            world.advance_to(tick * TICK_NS)
+            frame = camera.read(0.0)
+            assert frame is not None
+            stamps.append((frame.sequence, frame.exposed_ns))
+            assert camera.read(0.0) is None
+        world.reset(1)
+    assert stamps == 2 * [(0, 0), (1, TICK_NS), (2, 2 * TICK_NS)]
+
+
+class Onlooker:
+    """Stays in the middle, and keeps what it was shown."""
+
+    def reset(self, seed: int) -> None:
+        self.seen: list[Observation] = []
+
+    def plan(self, observation: Observation) -> np.ndarray:
+        self.seen.append(observation)
+        return np.full((16, 2), 256.0)
+
+
+def test_a_policy_that_looks_gets_images_of_the_instants_of_its_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn = []
+
+    def draw(world: PushTWorld) -> np.ndarray:  # an image that tells where the agent is
+        drawn.append(world.now_ns)
+        return np.broadcast_to(world.agent_2.astype(np.uint16).view(np.uint8), (1, 1, 4))
+
+    monkeypatch.setattr(PushTWorld, "draw_scene", draw)
+    onlooker = Onlooker()
+    PushTStage().play(100_000, onlooker, {"agent": 2, "scene": 2})
+
+    assert [seen.observed_ns for seen in onlooker.seen[:3]] == [0, 8 * TICK_NS, 16 * TICK_NS]
+    for seen in onlooker.seen:
+        shown = np.ascontiguousarray(seen.images["scene"]).view(np.uint16).reshape(2, 2)
+        np.testing.assert_array_equal(shown, seen.vectors["agent"].astype(np.uint16))
+    assert len(drawn) == 300
+    drawn.clear()
+    PushTStage().play(100_000, onlooker, {"agent": 2, "keypoint": 2})
+    assert drawn == [], "who does not look does not pay"
+
+
+def test_a_checkpoint_that_wants_another_camera_is_refused() -> None:
+    agent, robot = VectorStream(name="agent"), load_robot()
+
+    def make_player(image: str) -> object:
+        config = PolicyConfig(action="vector", vectors=(agent,), images=(ImageStream(name=image),))
+        return lockstep_maker(PUSH_T, lambda: None, config, robot, "felt", ())  # type: ignore
+
+    make_player("scene")
+    with pytest.raises(FeelforwardError, match=r"observes wrist, which .* it has .*agent, scene"):
+        make_player("wrist")

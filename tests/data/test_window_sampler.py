@@ -36,6 +36,14 @@ def test_windows_pad_with_the_first_row_before_and_the_last_after(tmp_path: Path
     assert seen == {(number, t) for number in range(3) for t in range(lengths[number])}
 
 
+def test_the_last_rows_of_an_episode_begin_no_window(tmp_path: Path) -> None:
+    write_dataset(tmp_path, [1, 3, 8])
+    sampler = sampler_of(tmp_path, drop_last_rows=5, batch_size=200)
+    first_B = sampler.sample(0).action_BHD[:, 0, 0].astype(int)
+    assert len(sampler) == 1 + 1 + 3
+    assert set(first_B.tolist()) == {0, 1000, 2000, 2001, 2002}
+
+
 def test_shapes_and_types(small: Write) -> None:
     batch = sampler_of(small([5, 9])).sample(3)
 

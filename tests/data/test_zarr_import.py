@@ -37,6 +37,26 @@ def test_push_t_is_recognised(tmp_path: Path) -> None:
     assert dataset.extra("tasks")[0] == ["Push the T-shaped block onto the T-shaped target."]
 
 
+def test_push_t_comes_with_its_images_where_they_were_kept(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (10, 8, 9, 3)).astype(np.uint8)
+    source = replay_buffer(
+        tmp_path / "a.zarr",
+        state=numbers(10, 5),
+        keypoint=numbers(10, 9, 2),
+        action=numbers(10, 2),
+        img=image.astype(np.float32),
+        n_contacts=numbers(10, 1),
+    )
+
+    import_zarr(source, tmp_path / "out")
+
+    dataset = open_dataset(tmp_path / "out")
+    assert set(dataset.vector_shapes) == {"keypoint", "agent", "action"}
+    assert dataset.image_shapes == {"scene": (8, 9, 3)}
+    np.testing.assert_array_equal(dataset.image("scene"), image)
+    assert dataset.extra("tasks")[0] == ["Push the T-shaped block onto the T-shaped target."]
+
+
 def test_another_buffer_comes_with_all_its_keys(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (10, 8, 9, 3)).astype(np.uint8)
     source = replay_buffer(

@@ -10,11 +10,12 @@ from policy.checkpoint import resampled
 from policy.data import LeRobotWriter
 from robot_io.errors import FeelforwardError
 from scripts.learn import push_t_rows
-from scripts.learn.push_t import PushTBench, PushTCell
-from scripts.learn.push_t_rows import DDPM, ROWS, Denoisers, Evaluations, PushT
+from scripts.learn.evaluations import Evaluations
+from scripts.learn.push_t import DDPM, PushTBench, PushTCell
+from scripts.learn.push_t_rows import ROWS, Denoisers, PushT
 from scripts.stats import crossed_difference, crossed_interval, student_quantile
 
-BENCH = PushTBench(data=Path("none"), runs=Path("none"))
+BENCH = PushTBench(data=(Path("none"),), runs=Path("none"))
 
 
 @pytest.mark.parametrize("size", ["small", "full"])
@@ -84,6 +85,25 @@ def test_push_t_is_judged_by_reward_success_and_minutes(tmp_path: Path) -> None:
     assert row.table(played(full, 0.8)).row_count == 1
     row.plot(tmp_path / "push_t.png", played(full, 0.8))
     assert (tmp_path / "push_t.png").stat().st_size > 3000
+
+
+def test_images_are_judged_by_what_the_recipe_was_made_for(tmp_path: Path) -> None:
+    gpu, cores = ROWS["images"](BENCH), ROWS["images_light"](BENCH)
+    for row, encoder in ((gpu, "resnet18"), (cores, "light")):
+        (stream,) = row.cells("full")[0].trained_recipe().policy.images
+        assert (stream.name, stream.encoder) == ("scene", encoder)
+    assert gpu.cells("small") == cores.cells("small"), "both train what a processor can"
+
+    def verdicts(row, reward: float, size: str = "full") -> list[str]:
+        cells = row.cells(size)
+        told = figures([reward] * cells[0].episodes, [False] * cells[0].episodes)
+        return [claim.verdict for claim in row.claims([(cell, told) for cell in cells])]
+
+    assert [verdicts(row, 0.80) for row in (gpu, cores)] == [["MISSED"], ["kept"]]
+    assert [verdicts(row, 0.89) for row in (gpu, cores)] == [["kept"], ["kept"]]
+    assert verdicts(gpu, 0.89, "small") == ["open"]
+    gpu.plot(tmp_path / "images.png", played(gpu.cells("full"), 0.8))
+    assert (tmp_path / "images.png").stat().st_size > 3000
 
 
 def test_flow_and_ddpm_are_equivalent_missed_or_open(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,8 +198,9 @@ def test_starts_that_both_play_cancel_in_a_difference() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("recipe", [push_t_rows.MLP, push_t_rows.IMAGE_LIGHT])
 def test_a_cell_trains_once_and_is_played_in_several_ways(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("gym_pusht", reason="Push-T needs the extra 'pusht'")
     from scripts.learn import push_t
@@ -191,16 +212,15 @@ def test_a_cell_trains_once_and_is_played_in_several_ways(
             name: rng.uniform(50, 450, (24, size)).astype(np.float32)
             for name, size in (("keypoint", 18), ("agent", 2), ("action", 2))
         }
+        images = {"scene": np.full((24, 96, 96, 3), 10 * seed, np.uint8)}
         stamps = {"row": 100_000_000 * np.arange(24)}
         extra = {"seed": seed, "success": True, "reason": ""}
-        writer.save_episode(vectors=vectors, images={}, stamps=stamps, task="push", extra=extra)
+        writer.save_episode(vectors=vectors, images=images, stamps=stamps, task="push", extra=extra)
     trained = []
     monkeypatch.setattr(push_t, "train", _counting(push_t.train, trained))
-    bench = PushTBench(tmp_path / "data", tmp_path / "runs")
+    bench = PushTBench((tmp_path / "data",), tmp_path / "runs")
     training = ("train.steps=4", "train.warmup_steps=1", "train.batch_size=8")
-    cells = [
-        PushTCell(f"{n}", "push_t.toml", training, (("evaluations", n),), 0, 1) for n in (2, 4)
-    ]
+    cells = [PushTCell(f"{n}", recipe, training, (("evaluations", n),), 0, 1) for n in (2, 4)]
     told = [bench.measure(cell) for cell in cells]
     assert trained == [4, 0], "steps of each call"
     assert all(0 <= each["max_reward"][0] <= 1 for each in told)

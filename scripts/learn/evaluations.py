@@ -1,0 +1,142 @@
+"""Row `evaluations`: how often the network must be asked for a plan, and how much noise helps."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from scripts.learn.push_t import (
+    DDPM,
+    MLP,
+    SMALL,
+    PushTBench,
+    PushTCell,
+    Sampling,
+    Scale,
+    Settings,
+    repeated,
+    settled,
+)
+from scripts.learn.push_t_scores import Scores, errorbar, success_rate, told
+from scripts.learn.row import Claim, Measured, Size, save_plot
+from scripts.stats import crossed_difference
+
+FEW, FEW_LOSE = 2, 0.03  # so few evaluations lose so much success at most
+
+SHORTCUT = "push_t_shortcut.toml"
+DATA: Settings = ("policy.generative.prediction=data", "policy.generative.weight=velocity")
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A way of drawing plans, at several numbers of evaluations or several σ."""
+
+    panel: str
+    name: str
+    recipe: str
+    training: Settings
+    sampling: Sampling
+    key: str  # of [policy.sampling], which x is put into
+    values: tuple[float, ...]
+
+    def cell(self, value: float) -> PushTCell:
+        name = f"{self.panel}: {self.name}, {value:g}"
+        return PushTCell(name, self.recipe, self.training, (*self.sampling, (self.key, value)))
+
+
+COLD, WARM, DIFFUSION = "cold", "warm", "σ"
+EULER, DPM_SOLVER = (("solver", "euler"),), (("solver", "dpmpp_2m"),)
+
+
+def _curves(counts: tuple[int, ...], sigmas: tuple[float, ...]) -> list[Curve]:
+    even = tuple(n for n in counts if n % 2 == 0)
+    ddim = (("solver", "ddim"), ("grid", "leading"))
+    warm = (*EULER, ("warm_start", 1.0))
+    sde = (("solver", "sde"), ("evaluations", 16))
+
+    def cold(
+        name: str,
+        sampling: Sampling,
+        *,
+        recipe: str = MLP,
+        training: Settings = (),
+        values: tuple[int, ...] = counts,
+    ) -> Curve:
+        return Curve(COLD, name, recipe, training, sampling, "evaluations", values)
+
+    return [
+        cold("velocity, Euler", EULER),
+        cold("velocity, midpoint", (("solver", "midpoint"),), values=even),
+        cold("velocity, Heun", (("solver", "heun"),), values=even),
+        cold("velocity, DPM-Solver++", DPM_SOLVER),
+        cold("data, Euler", EULER, training=DATA),
+        cold("data, DPM-Solver++", DPM_SOLVER, training=DATA),
+        cold("noise, DDIM", ddim, training=DDPM),
+        cold("noise, DDPM", (), training=DDPM),
+        cold("shortcut", (), recipe=SHORTCUT),
+        Curve(WARM, "velocity, Euler", MLP, (), warm, "evaluations", counts),
+        Curve(WARM, "data, Euler", MLP, DATA, warm, "evaluations", counts),
+        Curve(DIFFUSION, "velocity, 16", MLP, (), sde, "sigma", sigmas),
+    ]
+
+
+class Evaluations:
+    """Success against the number of evaluations and against σ, for trained weights as they are."""
+
+    SMALL_CURVES = _curves((1, 4), (0.0, 1.0))
+    FULL_CURVES = _curves((1, 2, 4, 8, 16), (0.0, 0.25, 0.5, 1.0, 2.0))
+
+    def __init__(self, bench: PushTBench) -> None:
+        self.measure = bench.measure
+
+    def cells(self, size: Size) -> list[PushTCell]:
+        small = size == "small"
+        scale = SMALL if small else Scale(seeds=3, episodes=100, steps=None)
+        curves = self.SMALL_CURVES if small else self.FULL_CURVES
+        return [
+            cell
+            for curve in curves
+            for value in curve.values
+            for cell in repeated(curve.cell(value), scale)
+        ]
+
+    def table(self, measured: Measured[PushTCell]) -> Table:
+        return Scores(measured).table("Push-T against network evaluations, and against σ")
+
+    def claims(self, measured: Measured[PushTCell]) -> list[Claim]:
+        scores = Scores(measured)
+        asked = {cell.name: dict(cell.sampling)["evaluations"] for cell, _ in measured}
+        few = [name for name in scores.names if asked[name] in range(1, FEW + 1)]
+
+        def success(name: str) -> float:
+            return scores.successes(name).mean()
+
+        best = max(scores.names, key=success)
+        quick = max(few, key=success)
+        off = crossed_difference(scores.successes(best), scores.successes(quick))
+        return [
+            Claim(
+                f"{FEW} or fewer evaluations lose at most {100 * FEW_LOSE:.0f} points of success",
+                f"{told(off, 100, 1)} points ({quick} against {best})",
+                settled(off.mean <= FEW_LOSE, measured),
+            )
+        ]
+
+    def plot(self, path: Path, measured: Measured[PushTCell]) -> None:
+        scores, played = Scores(measured), {cell.name for cell, _ in measured}
+        figure = Figure(figsize=(13, 4.6), layout="constrained")
+        panels = figure.subplots(1, 3, sharey=True)
+        for axes, panel in zip(panels, (COLD, WARM, DIFFUSION), strict=True):
+            for curve in (curve for curve in self.FULL_CURVES if curve.panel == panel):
+                x = [v for v in curve.values if curve.cell(v).name in played]
+                rates = [success_rate(scores.successes(curve.cell(v).name)) for v in x]
+                errorbar(axes, x, rates, label=curve.name)
+            if panel != DIFFUSION:
+                axes.set_xscale("log", base=2)
+            axes.set(xlabel="network evaluations", title=f"{panel} start")
+            axes.grid(alpha=0.3)
+            axes.legend(fontsize=8)
+        panels[-1].set(xlabel="σ, in units of β", title="SDE")
+        figure.supylabel("success (%)")
+        save_plot(figure, path)
