@@ -1,5 +1,6 @@
 """Push-T (`gym_pusht/PushT-v0`) through the same buffer and loop, at the benchmark's 10 Hz."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -36,26 +37,26 @@ class PushTStage:
         source: ChunkSource,
         history: Mapping[str, int],
         *,
-        delay_ms: Sequence[float] | None = None,
+        delay_ms: Sequence[float] = (0.0,),
     ) -> Episode:
         """One episode of at most 300 ticks of 100 ms.
 
-        As the benchmark has it, the field stands still while the policy plans, and 8 rows of each
-        plan are executed. With `delay_ms` it goes on: each plan takes one of these times, drawn,
-        and the next one is begun at once.
+        As the benchmark has it, 8 rows of each plan are executed, and the field stands still while
+        the policy plans. With `delay_ms` it goes on: each plan takes one of these times, drawn, and
+        the next one is begun so early that it is there after 8 rows all the same.
         """
         images = {name: steps for name, steps in history.items() if name in IMAGES}
         vectors = {name: steps for name, steps in history.items() if name not in IMAGES}
         world = PushTWorld(with_scene=SCENE in images)
         world.reset(seed)
         source.reset(seed)
+        delays_ns = [round(ms * NS_PER_MS) for ms in delay_ms]
         buffer = CommandBuffer(
             self._rows,
             max_age_ns=MAX_AGE_NS,
             seam_ns=0,
-            replan_after_rows=EXECUTED_ROWS if delay_ms is None else None,
+            replan_after_rows=_begin_after_rows(delays_ns),
         )
-        delays_ns = [round(ms * NS_PER_MS) for ms in delay_ms] if delay_ms is not None else [0]
         gate = VectorGate(np.zeros(2), np.full(2, FIELD_PX))
         limits = LoopLimits(stop_after_s=1.0, max_state_age_s=1.0)
         Lockstep(
@@ -72,3 +73,9 @@ class PushTStage:
             reason = "success" if outcome.success else "time_out"
         scores = {"max_reward": outcome.max_reward, "coverage": outcome.max_coverage}
         return Episode(EpisodeResult(seed, reason, outcome.ticks, scores))
+
+
+def _begin_after_rows(delays_ns: Sequence[int]) -> int | None:
+    """So many rows of a plan are executed when the next one is begun; None: it is high time."""
+    left = EXECUTED_ROWS - math.ceil(max(delays_ns) / TICK_NS)
+    return left if left > 0 else None

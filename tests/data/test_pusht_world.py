@@ -184,6 +184,20 @@ def test_a_policy_that_looks_gets_images_of_the_instants_of_its_numbers(
     assert drawn == [], "who does not look does not pay"
 
 
+@pytest.mark.parametrize("late_rows", [0, 1, 4, 7])
+def test_of_each_plan_eight_rows_are_executed_however_late_it_comes(late_rows: int) -> None:
+    onlooker = Onlooker()
+    PushTStage().play(100_000, onlooker, {"agent": 1, "keypoint": 1}, delay_ms=(100.0 * late_rows,))
+    begun = [seen.observed_ns // TICK_NS for seen in onlooker.seen]
+    assert begun[:4] == [0, 8, 16, 24]
+
+
+def test_plans_that_take_longer_are_begun_one_after_the_other() -> None:
+    onlooker = Onlooker()
+    PushTStage().play(100_000, onlooker, {"agent": 1, "keypoint": 1}, delay_ms=(1000.0,))
+    assert [seen.observed_ns // TICK_NS for seen in onlooker.seen[:3]] == [0, 10, 20]
+
+
 def test_a_checkpoint_that_wants_another_camera_is_refused() -> None:
     agent, robot = VectorStream(name="agent"), load_robot()
 
