@@ -27,7 +27,7 @@ class Train:
       feelforward train --data datasets/tighten_cap --out runs/tighten_cap --resume
       feelforward train --config configs/push_t.toml --data datasets/push_t --out runs/push_t
       feelforward train --config configs/push_t.toml --data datasets/push_t --out runs/push_t_mse \\
-          --set policy.generative.head=mse
+          --set policy.generative.head=mse policy.given_rows=0 policy.sampling.temperature=1
       feelforward train --data datasets/tighten_cap --out runs/big --processes 4
       feelforward train --data datasets/tighten_cap --out runs/watched --evaluate-every 2000
       nohup feelforward train --data datasets/tighten_cap --out runs/night > night.log &

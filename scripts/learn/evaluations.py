@@ -1,19 +1,19 @@
 """Row `evaluations`: how often the network must be asked for a plan, and how much noise helps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from rich.table import Table
 
 from scripts.learn.push_t import (
+    COMPARED,
     DDPM,
     MLP,
     SMALL,
     PushTBench,
     PushTCell,
     Sampling,
-    Scale,
     Settings,
     repeated,
     settled,
@@ -92,7 +92,7 @@ class Evaluations:
 
     def cells(self, size: Size) -> list[PushTCell]:
         small = size == "small"
-        scale = SMALL if small else Scale(seeds=3, episodes=100, steps=None)
+        scale = SMALL if small else replace(COMPARED, seeds=3)
         curves = self.SMALL_CURVES if small else self.FULL_CURVES
         return [
             cell

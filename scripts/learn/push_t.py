@@ -50,6 +50,7 @@ class PushTCell:
     sampling: Sampling = ()
     seed: int = 0  # of the training
     episodes: int = 100
+    settles: bool = True  # a short training settles nothing
     recipe_digest: str = ""  # so that the log knows a recipe that was changed
 
     def trained_recipe(self) -> Recipe:
@@ -73,11 +74,15 @@ class Scale:
 
     seeds: int
     episodes: int
-    steps: int | None  # of training; None: the recipe's
+    steps: int | None = None  # of training; None: the recipe's
+    settles: bool = True
 
 
-SMALL = Scale(seeds=1, episodes=10, steps=600)
-FULL = Scale(seeds=5, episodes=100, steps=None)
+SMALL = Scale(seeds=1, episodes=10, steps=600, settles=False)
+FULL = Scale(seeds=5, episodes=100)
+COMPARED = replace(
+    FULL, steps=18_000
+)  # ways to do it: 30 trainings of the recipe's length are days
 
 
 def repeated(cell: PushTCell, scale: Scale) -> list[PushTCell]:
@@ -87,7 +92,7 @@ def repeated(cell: PushTCell, scale: Scale) -> list[PushTCell]:
         shorter = (f"train.steps={scale.steps}", f"train.warmup_steps={scale.steps // 10}")
     training = (*cell.training, *shorter)
     cells = [
-        replace(cell, training=training, seed=seed, episodes=scale.episodes)
+        replace(cell, training=training, seed=seed, episodes=scale.episodes, settles=scale.settles)
         for seed in range(scale.seeds)
     ]
     return [replace(cell, recipe_digest=cell.digest()) for cell in cells]
@@ -95,10 +100,7 @@ def repeated(cell: PushTCell, scale: Scale) -> list[PushTCell]:
 
 def settled(kept: bool, measured: Measured[PushTCell], *, certain: bool = True) -> Verdict:
     """A small run settles nothing, whatever comes out."""
-    whole = all(
-        cell.episodes >= 100 and not any(each.startswith("train.steps") for each in cell.training)
-        for cell, _ in measured
-    )
+    whole = all(cell.settles for cell, _ in measured)
     return judge(kept, certain=certain) if whole else "open"
 
 

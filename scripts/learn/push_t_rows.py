@@ -8,6 +8,7 @@ from rich.table import Table
 
 from scripts.learn.evaluations import Evaluations
 from scripts.learn.push_t import (
+    COMPARED,
     DDPM,
     DIT,
     FULL,
@@ -114,7 +115,7 @@ class Denoisers:
         self.measure = bench.measure
 
     def cells(self, size: Size) -> list[PushTCell]:
-        scale = SMALL if size == "small" else FULL
+        scale = SMALL if size == "small" else COMPARED
         return [
             cell
             for network, recipe in self.NETWORKS

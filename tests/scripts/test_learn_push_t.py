@@ -31,13 +31,13 @@ def test_ways_of_drawing_share_a_training_and_seeds_do_not() -> None:
     cells = Evaluations(BENCH).cells("full")
     assert len({cell.run_name for cell in cells}) == 4 * 3  # what is learnt × seeds
     flow = [cell for cell in Denoisers(BENCH).cells("full") if cell.name == "MLP, flow"]
-    assert {cell.run_name for cell in flow} == {c.run_name for c in PushT(BENCH).cells("full")}
+    assert {cell.run_name for cell in flow[:3]} < {cell.run_name for cell in cells}
 
 
 def test_the_full_size_trains_the_recipe_as_it_is() -> None:
     (cell, *_) = PushT(BENCH).cells("full")
     assert (cell.training, cell.episodes) == ((), 100)
-    assert cell.trained_recipe().train.steps == 18_000
+    assert cell.trained_recipe().train.steps == 45_000
 
 
 def test_ddpm_for_any_network_is_ddpm_as_the_recipe_has_it() -> None:
