@@ -80,9 +80,7 @@ class Scale:
 
 SMALL = Scale(seeds=1, episodes=10, steps=600, settles=False)
 FULL = Scale(seeds=5, episodes=100)
-COMPARED = replace(
-    FULL, steps=18_000
-)  # ways to do it: 30 trainings of the recipe's length are days
+COMPARED = replace(FULL, steps=18_000)  # 30 trainings of the recipe's length would take days
 
 
 def repeated(cell: PushTCell, scale: Scale) -> list[PushTCell]:
