@@ -24,6 +24,7 @@ from scripts.stats import wilson_interval
 
 CAP, PUSH_T = "TightenCap", "gym_pusht/PushT-v0"
 ROW_MS = 100.0
+DRAWN = "drawn"  # from measured times, no number of rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ class Condition:
 
     @property
     def delay(self) -> str:
-        """For tables: rows, or "drawn"."""
-        return f"{self.delay_ms[0] / ROW_MS:g}" if len(self.delay_ms) == 1 else "drawn"
+        """For tables: rows, or `DRAWN`."""
+        return f"{self.delay_ms[0] / ROW_MS:g}" if len(self.delay_ms) == 1 else DRAWN
 
 
 @dataclass(frozen=True, slots=True)

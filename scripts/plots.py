@@ -10,7 +10,7 @@ from robot_io.clock import NS_PER_MS
 from robot_io.files import replacing
 from robot_io.session.timing import Outcome
 from scripts.control_bench import MAX_P99_MS, MAX_P999_MS, Lateness
-from scripts.delay_bench import Cell
+from scripts.delay_bench import DRAWN, Cell
 
 
 def plot_timing(path: Path, outcomes: Sequence[Outcome]) -> None:
@@ -77,11 +77,13 @@ def plot_delay(path: Path, cells: Sequence[Cell]) -> None:
     delays = list(dict.fromkeys(cell.condition.delay for cell in cells))
     for shift, joining in enumerate(joinings):
         own = [cell for cell in cells if cell.condition.joining == joining]
-        x = [delays.index(cell.condition.delay) + 0.06 * shift for cell in own]
+        x = np.array([delays.index(cell.condition.delay) + 0.06 * shift for cell in own])
         rate = np.array([cell.successes / cell.episodes for cell in own])
         low, high = np.array([cell.ci95 for cell in own]).T
         error = np.clip([rate - low, high - rate], 0, None) * 100
-        axes.errorbar(x, 100 * rate, error, marker="o", capsize=3, label=joining)
+        marks = axes.errorbar(x, 100 * rate, error, fmt="o", capsize=3, label=joining)
+        rows = [cell.condition.delay != DRAWN for cell in own]  # only these are a sequence
+        axes.plot(x[rows], 100 * rate[rows], color=marks[0].get_color())
     axes.set_xticks(range(len(delays)), delays)
     axes.set(xlabel="added delay (rows of 100 ms)", ylabel="success (%)", ylim=(0, 102))
     axes.grid(alpha=0.3)
