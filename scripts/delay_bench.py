@@ -113,16 +113,18 @@ def _means(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([s[name] for s in scores if name in s])) for name in names}
 
 
-def table(cells: Sequence[Cell], *, title: str) -> Table:
+def table(cells: Sequence[Cell], *, task: str, checkpoint: str) -> Table:
     """What `bench delay` prints."""
-    table = Table("joining", "added rows", "successes", "95 %", title=title)
+    length = "m" if task == CAP else "px"
+    jump_units = {"seam_velocity": f"{length}/s", "seam_acceleration": f"{length}/s²"}
+    table = Table("joining", "added rows", "successes", "95 %", title=f"{task}, {checkpoint}")
     for name in ("velocity jump", "acceleration jump"):
         table.add_column(name)
     for cell in cells:
         low, high = cell.ci95
         jumps = [
             f"{cell.scores[name]:.3g} {unit}" if name in cell.scores else "-"
-            for name, unit in (("seam_velocity", "m/s"), ("seam_acceleration", "m/s²"))
+            for name, unit in jump_units.items()
         ]
         table.add_row(
             cell.condition.joining,

@@ -78,7 +78,7 @@ class BenchDelay:
                 note = f"{each.condition.joining}, {each.condition.delay} rows"
                 progress.update(bar, advance=1, note=note)
         cells = delay_bench.cells(played)
-        Console().print(delay_bench.table(cells, title=f"{self.task}, {self.checkpoint}"))
+        Console().print(delay_bench.table(cells, task=self.task, checkpoint=self.checkpoint))
         delay_bench.save(self.out / "table.json", cells)
         plot_delay(self.out / "delay.png", cells)
         print(f"Plot:  {self.out / 'delay.png'}\nTable: {self.out / 'table.json'}")
