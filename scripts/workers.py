@@ -12,6 +12,8 @@ from typing import TypeVar
 
 from robot_io.errors import FeelforwardError
 
+PATIENCE_S = 10  # of a worker that was asked to end, longer than any result takes on its way
+
 Result = TypeVar("Result")
 Player = Callable[[int], Result]  # plays the episode of one seed
 
@@ -68,13 +70,15 @@ def _start_worker(make_player: Callable[[], Player]) -> None:
 def _leave(number: int, frame: FrameType | None) -> None:
     """Ends an episode, but no result on its way: the parent would wait for the other half for ever.
 
-    The pool asks a second time when it reads no more.
+    The pool asks a second time when it reads no more. Signals that come at once are one, though: so
+    a worker that nobody asks again ends by itself.
     """
     global _leaving
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _leaving = True
     if _playing:
         os._exit(0)
+    signal.alarm(PATIENCE_S)
 
 
 def _play(seed: int):  # whatever the player gives

@@ -1,10 +1,15 @@
 import itertools
+import multiprocessing
+import os
+import signal
+import time
 from collections.abc import Callable
 from functools import partial
 
 import pytest
 
 from robot_io.errors import FeelforwardError
+from scripts import workers as worker_module
 from scripts.workers import play_seeds
 
 
@@ -48,3 +53,17 @@ def test_nobody_waits_for_the_other_half_of_a_result(repetition: int) -> None:
     results = play_seeds(make_bulk, itertools.count(), workers=2)
     assert len(next(results)) == 20_000_000
     results.close()  # pyright: ignore[reportAttributeAccessIssue]  # a generator
+
+
+def be_asked_to_end_once() -> None:
+    worker_module.PATIENCE_S = 1
+    worker_module._start_worker(make_bulk)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(30)
+
+
+def test_a_worker_that_is_not_asked_again_ends_by_itself() -> None:
+    worker = multiprocessing.get_context("spawn").Process(target=be_asked_to_end_once)
+    worker.start()
+    worker.join(20)
+    assert worker.exitcode == -signal.SIGALRM
