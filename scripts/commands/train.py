@@ -25,7 +25,8 @@ class Train:
     Examples:
       feelforward train --data datasets/tighten_cap --out runs/tighten_cap
       feelforward train --data datasets/tighten_cap --out runs/tighten_cap --resume
-      feelforward train --config configs/push_t.toml --data datasets/push_t --out runs/push_t
+      feelforward train --config configs/push_t.toml --out runs/push_t \\
+          --data datasets/push_t datasets/push_t_mirrored
       feelforward train --config configs/push_t.toml --data datasets/push_t --out runs/push_t_mse \\
           --set policy.generative.head=mse policy.given_rows=0 policy.sampling.temperature=1
       feelforward train --data datasets/tighten_cap --out runs/big --processes 4
