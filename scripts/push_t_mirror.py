@@ -1,13 +1,11 @@
 """The demonstrations of Push-T in a mirror: twice as many, since its field is symmetric."""
 
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
 from rich.progress import track
 
-from policy.data import DemoDataset, LeRobotWriter, open_dataset
+from policy.data import DemoDataset, LeRobotWriter, layout, open_dataset
 from policy.data.zarr_import import PUSH_T_TASK
 from robot_io.errors import FeelforwardError
 from sim.pusht_field import mirrored, mirrored_image, mirrored_keypoints
@@ -26,22 +24,15 @@ def mirror_push_t(source: Path, out: Path) -> int:
     `out` appears when it is complete and must not exist before. Raises FeelforwardError when
     `source` has streams that Push-T has not.
     """
-    dataset, out = open_dataset(source), Path(out)
-    if out.exists():
-        raise FeelforwardError(f"{out} exists already: mirror into a new directory.")
+    dataset = open_dataset(source)
     if unknown := sorted(dataset.streams.keys() - MIRRORS.keys()):
         raise FeelforwardError(
             f"{source} has the streams {', '.join(unknown)}, which no mirror is known for; "
             f"allowed: {', '.join(MIRRORS)}, those of Push-T."
         )
-    dataset.prepare(list(dataset.streams))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
+    with layout.new_directory(Path(out)) as partial:
+        dataset.prepare(list(dataset.streams))
         _write(dataset, partial)
-        partial.replace(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return dataset.episode_count
 
 

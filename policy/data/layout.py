@@ -1,4 +1,4 @@
-"""Where things lie in a LeRobot v3.0 data set, what they are called, and how files are replaced.
+"""Where things lie in a LeRobot v3.0 data set, what they are called, and how they appear whole.
 
     meta/info.json                              features, rate, totals
     meta/stats.json                             statistics over all frames
@@ -13,7 +13,9 @@ stamps are columns of our own, `stamp.row_ns`, since LeRobot's `timestamp` is fr
 
 import json
 import os
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +166,23 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     partial = path.with_name(f".{path.name}.partial")
     write(partial)
     partial.replace(path)
+
+
+@contextmanager
+def new_directory(path: Path) -> Iterator[Path]:
+    """A partial directory beside `path`, renamed to it when the block ends without an error.
+
+    Otherwise it goes. Raises FeelforwardError when `path` exists.
+    """
+    if path.exists():
+        raise FeelforwardError(f"{path} exists already: choose a new directory.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

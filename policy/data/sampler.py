@@ -115,15 +115,16 @@ class _Source:
         self.images = {n: dataset.image(n) for n in history if n in dataset.image_shapes}
         self.action_ND = dataset.vector(layout.ACTION)
         self.start_E, self.end_E = dataset.starts, dataset.ends
-        self.end_window_E = np.cumsum(np.maximum(self.end_E - self.start_E - drop_last_rows, 1))
+        windows_E = np.maximum(self.end_E - self.start_E - drop_last_rows, 1)
+        self.offset_E = np.cumsum([0, *windows_E])  # and one more: how many there are
 
     def __len__(self) -> int:
-        return int(self.end_window_E[-1])
+        return int(self.offset_E[-1])
 
     def windows(self, window_B: np.ndarray, history: Mapping[str, int], horizon: int) -> Batch:
-        episode_B = np.searchsorted(self.end_window_E, window_B, side="right")
+        episode_B = np.searchsorted(self.offset_E, window_B, side="right") - 1
         start_B1, end_B1 = self.start_E[episode_B][:, None], self.end_E[episode_B][:, None]
-        row_B1 = start_B1 + (window_B - np.r_[0, self.end_window_E][episode_B])[:, None]
+        row_B1 = start_B1 + (window_B - self.offset_E[episode_B])[:, None]
         past = {
             name: np.maximum(row_B1 + np.arange(1 - steps, 1), start_B1)
             for name, steps in history.items()

@@ -4,9 +4,7 @@ Streams are written `"KEY"` or `"KEY[a:b]"` (some columns only). Keys with rows 
 vectors, flattened; keys with (H, W, 3) become images.
 """
 
-import os
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 import zarr
 from rich.progress import track
 
+from policy.data import layout
 from policy.data.writer import LeRobotWriter
 from robot_io.errors import FeelforwardError
 
@@ -39,8 +38,6 @@ def import_zarr(
     `out` appears when it is complete and must not exist before.
     """
     source, out = Path(source), Path(out)
-    if out.exists():
-        raise FeelforwardError(f"{out} exists already: import into a new directory.")
     buffer = _open(source)
     if streams is None:
         streams = _default_streams(buffer)
@@ -48,14 +45,8 @@ def import_zarr(
         is_push_t = streams.items() >= PUSH_T_STREAMS.items()
         task = PUSH_T_TASK if is_push_t else f"Imported from {source.name}."
     parts = {name: _part(buffer, text) for name, text in streams.items()}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        episodes = _write(partial, buffer, parts, fps=fps, task=task)
-        partial.replace(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return episodes
+    with layout.new_directory(out) as partial:
+        return _write(partial, buffer, parts, fps=fps, task=task)
 
 
 @dataclass(frozen=True, slots=True)
