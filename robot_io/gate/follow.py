@@ -36,12 +36,13 @@ _MAX_ACROSS = 0.7  # share of the bounds that the two axes across may get
 _MIN_ACROSS = 0.02
 
 
-def accel_at_tick(moving: Moving, bounds: Bounds, period_s: float) -> Vector:
+def accel_at_tick(moving: Moving, wanted: Vector, bounds: Bounds, period_s: float) -> Vector:
     """The acceleration at the tick, where only the mean of the last period is known.
 
-    As if it went on changing as it did; no further than half a period's jerk can take it.
+    As near to the wanted one as the jerk that the point moved with takes it in half a period.
     """
-    change = shortened(scaled(moving.jerk, period_s / 2), bounds.jerk * period_s / 2)
+    jerk = min(norm(moving.jerk), bounds.jerk)
+    change = shortened(minus(wanted, moving.accel), jerk * period_s / 2)
     return shortened(plus(moving.accel, change), bounds.accel * PLANNED)
 
 

@@ -73,9 +73,18 @@ class Part(Generic[PointT]):
         return norm(track.moving.velocity) / self.bounds.speed, _peak(track) / self.bounds.speed
 
     def steady(self, target: Moving[PointT]) -> Moving[PointT]:
-        """The target as it moves, or at rest where it jumped: a jump does not go on."""
-        too_fast, too_sudden, _ = broken(target, self.bounds)
-        return Moving(target.point) if too_fast or too_sudden else target
+        """The target as it moves, without its jump where it jumped: a jump does not go on.
+
+        It is one in three rows: for its velocity, and for the change of that and the change back.
+        What moved before and goes on behind it is as slow as the slowest of them.
+        """
+        too_fast, too_sudden, too_abrupt = broken(target, self.bounds)
+        if too_fast or too_sudden:
+            return Moving(target.point)
+        if not too_abrupt:
+            return target
+        before = minus(target.velocity, scaled(target.accel, self.period_s))
+        return Moving(target.point, min(target.velocity, before, key=norm))
 
 
 @dataclass
@@ -168,10 +177,12 @@ class _Step(Generic[PointT]):
             yield aim.point, None
         bounds = part.bounds.slower(min(max(_EASING * self.max_share, _SLOWEST), 1.0))
         gap = part.space.between(here.point, aim.point)
-        accel = self.track.accel_now
+        steady, accel = part.steady(aim), self.track.accel_now
         if accel is None:
-            accel = accel_at_tick(here, part.bounds, part.period_s)
-        followed = follow(gap, here, accel, part.steady(aim), bounds, self.dt_s)
+            first = follow(gap, here, here.accel, steady, bounds, self.dt_s)
+            wanted = here.accel if first is None else first[1]
+            accel = accel_at_tick(here, wanted, part.bounds, part.period_s)
+        followed = follow(gap, here, accel, steady, bounds, self.dt_s)
         if followed is not None:
             velocity, accel = followed
             yield self._moved(velocity), accel

@@ -58,8 +58,25 @@ def test_where_ruckig_finds_no_way_there_is_no_step(monkeypatch: pytest.MonkeyPa
     assert follow(FAR, Moving(ZERO), ZERO, Moving(FAR), BOUNDS, PERIOD_S) is None
 
 
-@pytest.mark.parametrize(("jerk", "known"), [(100.0, 100.0), (900.0, 200.0)])
-def test_the_acceleration_at_the_tick_is_half_a_period_of_legal_jerk_from_its_mean(jerk, known):
-    here = Moving(ZERO, ZERO, (0.5, 0.0, 0.0), (jerk, 0.0, 0.0))
-    accel = accel_at_tick(here, BOUNDS, PERIOD_S)
-    assert accel[0] == pytest.approx(0.5 + known * PERIOD_S / 2)
+@pytest.mark.parametrize(
+    ("wanted", "jerk", "known"),
+    [
+        (0.7, 100.0, 0.7),
+        (9.0, 100.0, 1.0),
+        (-9.0, 100.0, 0.0),
+        (-9.0, 900.0, -0.5),  # 200 m/s³ are legal
+        (9.0, 0.0, 0.5),
+    ],
+)
+def test_the_acceleration_at_the_tick_is_within_half_a_period_of_jerk_of_its_mean(
+    wanted, jerk, known
+):
+    here = Moving(ZERO, ZERO, (0.5, 0.0, 0.0), (0.0, jerk, 0.0))
+    accel = accel_at_tick(here, (wanted, 0.0, 0.0), BOUNDS, PERIOD_S)
+    assert accel == pytest.approx((known, 0.0, 0.0))
+
+
+def test_the_acceleration_at_the_tick_keeps_its_limit():
+    here = Moving(ZERO, ZERO, (2.5, 0.0, 0.0), (150.0, 0.0, 0.0))
+    accel = accel_at_tick(here, (9.0, 0.0, 0.0), BOUNDS, PERIOD_S)
+    assert accel[0] == pytest.approx(BOUNDS.accel, rel=1e-4)
