@@ -1,7 +1,9 @@
 """Success against inference delay, for each way of joining chunks: the runs and the arithmetic.
 
 A condition is a way of joining and what is added to each plan's time: whole rows, or a time drawn
-from measured ones.
+from measured ones. Several trainings of one recipe play the same starts and count together.
+
+Legend: S trainings, E starts.
 """
 
 import json
@@ -9,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.table import Table
@@ -20,11 +22,15 @@ from robot_io.machine import machine
 from scripts.episode_log import EpisodeLog, PlayCondition, Played
 from scripts.report import SUCCESS, EpisodeResult
 from scripts.seams import SeamMeter
-from scripts.stats import wilson_interval
+from scripts.stats import Crossed, crossed_difference, success_rate
+
+if TYPE_CHECKING:
+    from policy.planning.inference import DiffusionPolicy
 
 CAP, PUSH_T = "TightenCap", "gym_pusht/PushT-v0"
 ROW_MS = 100.0
 DRAWN = "drawn"  # from measured times, no number of rows
+FEWEST_STARTS = 2  # that tell how much chance there is
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +47,28 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """A condition in the hands of one training."""
+
+    checkpoint: str
+    condition: Condition
+
+
+@dataclass(frozen=True, slots=True)
 class Cell:
     """What the episodes of one condition came to."""
 
     condition: Condition
-    episodes: int
-    successes: int
+    success_SE: np.ndarray
     scores: Mapping[str, float]  # means of the task's scores and of the seams'
 
     @property
-    def ci95(self) -> tuple[float, float]:
-        return wilson_interval(self.successes, self.episodes)
+    def rate(self) -> Crossed:
+        return success_rate(self.success_SE)
+
+    def lost_since(self, other: "Cell") -> Crossed:
+        """How much less than the other it does, on the same trainings and starts."""
+        return crossed_difference(other.success_SE, self.success_SE)
 
 
 def conditions(
@@ -68,44 +85,63 @@ def conditions(
 
 
 def play(
-    conditions: Sequence[Condition],
-    seeds: Sequence[int],
-    *,
-    checkpoint: Path,
-    task: str,
-    log: Path,
-    workers: int,
-) -> Iterator[Played[Condition]]:
-    """Every episode of every condition: those in `log` first, then the rest as they are played."""
-    make = partial(_make_player, task, str(checkpoint))
-    yield from log_at(log, task=task, checkpoint=checkpoint.name).play(
-        make, conditions, seeds, workers=workers
-    )
+    trials: Sequence[Trial], seeds: Sequence[int], *, task: str, log: Path, workers: int
+) -> Iterator[Played[Trial]]:
+    """Every episode of every trial: those in `log` first, then the rest as they are played."""
+    make = partial(_make_player, task)
+    yield from log_at(log, task=task).play(make, trials, seeds, workers=workers)
 
 
-def log_at(path: Path, *, task: str, checkpoint: str) -> EpisodeLog[Condition]:
+def log_at(path: Path, *, task: str) -> EpisodeLog[Trial]:
     """Where the episodes of a run are written down."""
-    return EpisodeLog(path, run={"task": task, "checkpoint": checkpoint}, condition=_condition)
+    return EpisodeLog(path, run={"task": task}, condition=_trial)
 
 
-def _condition(plain: Mapping[str, Any]) -> Condition:
-    return Condition(plain["joining"], tuple(plain["delay_ms"]))
+def _trial(plain: Mapping[str, Any]) -> Trial:
+    condition = plain["condition"]
+    return Trial(plain["checkpoint"], Condition(condition["joining"], tuple(condition["delay_ms"])))
 
 
-def cells(episodes: Sequence[Played[Condition]]) -> list[Cell]:
+def cells(episodes: Sequence[Played[Trial]]) -> list[Cell]:
     """One per condition, in the order of their first episodes."""
-    by_condition: dict[Condition, list[EpisodeResult]] = {}
+    results: dict[Condition, dict[str, dict[int, EpisodeResult]]] = {}
     for each in episodes:
-        by_condition.setdefault(each.condition, []).append(each.result)
-    return [
-        Cell(
-            condition,
-            len(results),
-            sum(result.reason == SUCCESS for result in results),
-            _means([result.scores for result in results]),
-        )
-        for condition, results in by_condition.items()
+        trial, result = each.condition, each.result
+        by_checkpoint = results.setdefault(trial.condition, {})
+        by_checkpoint.setdefault(trial.checkpoint, {})[result.seed] = result
+    return [_cell(condition, results[condition]) for condition in results]
+
+
+def _cell(condition: Condition, results: Mapping[str, Mapping[int, EpisodeResult]]) -> Cell:
+    success_SE = [
+        [by_seed[seed].reason == SUCCESS for seed in sorted(by_seed)]
+        for by_seed in results.values()
     ]
+    scores = [result.scores for by_seed in results.values() for result in by_seed.values()]
+    return Cell(condition, np.array(success_SE, np.float64), _means(scores))
+
+
+def what_late_plans_cost(cells: Sequence[Cell]) -> list[str]:
+    """For people: per delay the best way, and how much less it does than the best on time."""
+    on_time = _best([cell for cell in cells if cell.condition.delay == "0"])
+    if on_time is None or on_time.success_SE.shape[1] < FEWEST_STARTS:
+        return []
+    told = []
+    for delay in dict.fromkeys(cell.condition.delay for cell in cells):
+        best = _best([cell for cell in cells if cell.condition.delay == delay])
+        if best is None or best is on_time:
+            continue
+        rate = 100 * best.rate.mean
+        lost, low, high = (100 * each for each in best.lost_since(on_time))
+        told.append(
+            f"added rows {delay}: {best.condition.joining} does best, {rate:.1f} %, and loses "
+            f"{lost:.1f} points ({low:.1f} to {high:.1f}) to {on_time.condition.joining} on time"
+        )
+    return told
+
+
+def _best(cells: Sequence[Cell]) -> Cell | None:
+    return max(cells, key=lambda cell: cell.rate.mean, default=None)
 
 
 def _means(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -113,15 +149,15 @@ def _means(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([s[name] for s in scores if name in s])) for name in names}
 
 
-def table(cells: Sequence[Cell], *, task: str, checkpoint: str) -> Table:
+def table(cells: Sequence[Cell], *, task: str) -> Table:
     """What `bench delay` prints."""
     length = "m" if task == CAP else "px"
     jump_units = {"seam_velocity": f"{length}/s", "seam_acceleration": f"{length}/s²"}
-    table = Table("joining", "added rows", "successes", "95 %", title=f"{task}, {checkpoint}")
+    table = Table("joining", "added rows", "successes", "%, 95 %", title=task)
     for name in ("velocity jump", "acceleration jump"):
         table.add_column(name)
     for cell in cells:
-        low, high = cell.ci95
+        mean, low, high = (100 * each for each in cell.rate)
         jumps = [
             f"{cell.scores[name]:.3g} {unit}" if name in cell.scores else "-"
             for name, unit in jump_units.items()
@@ -129,8 +165,8 @@ def table(cells: Sequence[Cell], *, task: str, checkpoint: str) -> Table:
         table.add_row(
             cell.condition.joining,
             cell.condition.delay,
-            f"{cell.successes} of {cell.episodes}",
-            f"{100 * low:.1f} to {100 * high:.1f}",
+            f"{cell.success_SE.sum():.0f} of {cell.success_SE.size}",
+            f"{mean:.1f} ({low:.1f} to {high:.1f})",
             *jumps,
         )
     return table
@@ -139,7 +175,17 @@ def table(cells: Sequence[Cell], *, task: str, checkpoint: str) -> Table:
 def save(path: Path, cells: Sequence[Cell]) -> None:
     """The same as JSON, with the machine."""
     content = {
-        "cells": [{**asdict(cell), "ci95": cell.ci95} for cell in cells],
+        "cells": [
+            {
+                "condition": asdict(cell.condition),
+                "trainings": len(cell.success_SE),
+                "episodes": cell.success_SE.size,
+                "successes": int(cell.success_SE.sum()),
+                "rate": cell.rate._asdict(),
+                "scores": dict(cell.scores),
+            }
+            for cell in cells
+        ],
         "machine": machine(),
     }
     with replacing(path) as temporary:
@@ -149,45 +195,46 @@ def save(path: Path, cells: Sequence[Cell]) -> None:
 # ---- in the worker processes
 
 
-def _make_player(task: str, checkpoint: str) -> PlayCondition[Condition]:
-    return (_CapPlayer if task == CAP else _PushTPlayer)(checkpoint).play
+def _make_player(task: str) -> PlayCondition[Trial]:
+    return (_CapPlayer if task == CAP else _PushTPlayer)().play
 
 
-class _Policies:
-    """One policy per way of joining, loaded when first needed."""
+@cache
+def _policy(checkpoint: str, joining: Joining) -> "DiffusionPolicy":
+    from scripts.policies import load_policy
 
-    def __init__(self, checkpoint: str) -> None:
-        from scripts.policies import load_policy
+    return load_policy(checkpoint, joining)
 
-        self._load = cache(partial(load_policy, checkpoint))
 
-    def metered(self, joining: Joining) -> tuple[SeamMeter, Mapping[str, int]]:
-        policy = self._load(joining)
-        return SeamMeter(policy, step_s=ROW_MS / 1000), policy.config.history()
+def _metered(trial: Trial) -> tuple[SeamMeter, Mapping[str, int]]:
+    policy = _policy(trial.checkpoint, trial.condition.joining)
+    return SeamMeter(policy, step_s=ROW_MS / 1000), policy.config.history()
 
 
 class _CapPlayer:
-    def __init__(self, checkpoint: str) -> None:
+    def __init__(self) -> None:
         from scripts.cap import CapStage
         from scripts.robot import load_robot
 
-        self._policies, self._stage = _Policies(checkpoint), CapStage(load_robot())
+        self._stage = CapStage(load_robot())
 
-    def play(self, condition: Condition, seed: int) -> EpisodeResult:
-        source, history = self._policies.metered(condition.joining)
-        episode = self._stage.play(seed, source, history, added_ms=condition.delay_ms)
+    def play(self, trial: Trial, seed: int) -> EpisodeResult:
+        source, history = _metered(trial)
+        added_ms = trial.condition.delay_ms
+        episode = self._stage.play(seed, source, history, added_ms=added_ms)
         return _with_seams(episode.result, source)
 
 
 class _PushTPlayer:
-    def __init__(self, checkpoint: str) -> None:
+    def __init__(self) -> None:
         from scripts.push_t import PushTStage
 
-        self._policies, self._stage = _Policies(checkpoint), PushTStage()
+        self._stage = PushTStage()
 
-    def play(self, condition: Condition, seed: int) -> EpisodeResult:
-        source, history = self._policies.metered(condition.joining)
-        episode = self._stage.play(seed, source, history, delay_ms=condition.delay_ms)
+    def play(self, trial: Trial, seed: int) -> EpisodeResult:
+        source, history = _metered(trial)
+        delay_ms = trial.condition.delay_ms
+        episode = self._stage.play(seed, source, history, delay_ms=delay_ms)
         return _with_seams(episode.result, source)
 
 

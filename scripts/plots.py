@@ -78,8 +78,7 @@ def plot_delay(path: Path, cells: Sequence[Cell]) -> None:
     for shift, joining in enumerate(joinings):
         own = [cell for cell in cells if cell.condition.joining == joining]
         x = np.array([delays.index(cell.condition.delay) + 0.06 * shift for cell in own])
-        rate = np.array([cell.successes / cell.episodes for cell in own])
-        low, high = np.array([cell.ci95 for cell in own]).T
+        rate, low, high = np.array([cell.rate for cell in own]).T
         error = np.clip([rate - low, high - rate], 0, None) * 100
         marks = axes.errorbar(x, 100 * rate, error, fmt="o", capsize=3, label=joining)
         rows = [cell.condition.delay != DRAWN for cell in own]  # only these are a sequence

@@ -100,6 +100,14 @@ def crossed_interval(value_SE: np.ndarray, *, level: float = 0.95) -> Crossed:
     return Crossed(float(mean), float(mean - half), float(mean + half))
 
 
+def success_rate(success_SE: np.ndarray) -> Crossed:
+    """A rate of success; of one training by Wilson, who knows what few starts tell near 0 and 1."""
+    if len(success_SE) > 1:
+        return Crossed(*np.clip(crossed_interval(success_SE), 0.0, 1.0).tolist())
+    successes, starts = int(success_SE.sum()), success_SE.size
+    return Crossed(successes / starts, *wilson_interval(successes, starts))
+
+
 def crossed_difference(one_SE: np.ndarray, other_SE: np.ndarray, *, level: float = 0.95) -> Crossed:
     """The same of one less other, training by training; what a start does to both cancels.
 

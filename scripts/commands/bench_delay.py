@@ -15,7 +15,8 @@ class BenchDelay:
 
     Writes OUT/episodes.jsonl (the same command goes on where it was cut), OUT/table.json and
     OUT/delay.png, and prints the table: successes with 95 % intervals, and how much velocity and
-    acceleration jump where plans join (root mean square; measured from 1 added row on).
+    acceleration jump where plans join (root mean square; measured from 1 added row on); and what
+    late plans cost.
 
     Examples:
       feelforward bench delay --episodes 20 --rows 0 4 --joinings overwrite guided
@@ -23,8 +24,9 @@ class BenchDelay:
       feelforward bench delay --checkpoint runs/push_t --task gym_pusht/PushT-v0 --out out/push_t
     """
 
-    checkpoint: str = SHIPPED_DEFAULT
-    """A checkpoint or run folder, or the name of a shipped checkpoint."""
+    checkpoint: tuple[str, ...] = (SHIPPED_DEFAULT,)
+    """Checkpoint or run folders, or names of shipped checkpoints; several are trainings of the same
+    recipe, which play the same starts and count together."""
     task: str = "TightenCap"
     """TightenCap or gym_pusht/PushT-v0."""
     rows: tuple[int, ...] = (0, 1, 2, 4, 6, 8)
@@ -52,33 +54,36 @@ class BenchDelay:
         from scripts.plots import plot_delay
         from scripts.progress import episode_progress
 
-        folder = find_checkpoint(self.checkpoint)
+        folders = [find_checkpoint(each) for each in self.checkpoint]
         if self.task == delay_bench.CAP:
             need_rendering()
         conditions = delay_bench.conditions(
             self.joinings,
             rows=self.rows,
             drawn_ms=self.drawn_ms,
-            given_rows=read_recipe(folder).policy.given_rows,
+            given_rows=min(read_recipe(each).policy.given_rows for each in folders),
         )
+        trials = [delay_bench.Trial(str(each), c) for c in conditions for each in folders]
         playing = delay_bench.play(
-            conditions,
+            trials,
             range(self.seed, self.seed + self.episodes),
-            checkpoint=folder,
             task=self.task,
             log=self.out / "episodes.jsonl",
             workers=self.workers,
         )
         played = []
         with episode_progress() as progress:
-            total = len(conditions) * self.episodes
+            total = len(trials) * self.episodes
             bar = progress.add_task("episodes", total=total, note="")
             for each in playing:
                 played.append(each)
-                note = f"{each.condition.joining}, {each.condition.delay} rows"
+                condition = each.condition.condition
+                note = f"{condition.joining}, {condition.delay} rows"
                 progress.update(bar, advance=1, note=note)
         cells = delay_bench.cells(played)
-        Console().print(delay_bench.table(cells, task=self.task, checkpoint=self.checkpoint))
+        Console().print(delay_bench.table(cells, task=self.task))
+        for told in delay_bench.what_late_plans_cost(cells):
+            print(told)
         delay_bench.save(self.out / "table.json", cells)
         plot_delay(self.out / "delay.png", cells)
         print(f"Plot:  {self.out / 'delay.png'}\nTable: {self.out / 'table.json'}")
@@ -88,8 +93,11 @@ class BenchDelay:
             raise FeelforwardError(
                 f"--task {self.task} is not known, allowed: TightenCap, gym_pusht/PushT-v0."
             )
-        if self.episodes < 1:
-            raise FeelforwardError(f"--episodes {self.episodes}, allowed: 1 or more.")
+        fewest = 1 if len(self.checkpoint) == 1 else 2
+        if self.episodes < fewest:
+            raise FeelforwardError(f"--episodes {self.episodes}, allowed: {fewest} or more.")
+        if not self.checkpoint or len(set(self.checkpoint)) < len(self.checkpoint):
+            raise FeelforwardError(f"--checkpoint {self.checkpoint}: give one or more, each once.")
         if not self.rows or min(self.rows) < 0:
             raise FeelforwardError(f"--rows {self.rows}, allowed: one or more of 0 and above.")
         if any(not ms >= 0 for ms in self.drawn_ms):

@@ -18,9 +18,9 @@ from scripts.learn.push_t import (
     repeated,
     settled,
 )
-from scripts.learn.push_t_scores import Scores, errorbar, success_rate, told
+from scripts.learn.push_t_scores import Scores, errorbar, told
 from scripts.learn.row import Claim, Measured, Size, save_plot
-from scripts.stats import crossed_difference
+from scripts.stats import crossed_difference, success_rate
 
 FEW, FEW_LOSE = 2, 0.03  # so few evaluations lose so much success at most
 

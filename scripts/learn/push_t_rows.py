@@ -22,10 +22,10 @@ from scripts.learn.push_t import (
     repeated,
     settled,
 )
-from scripts.learn.push_t_scores import Scores, plot_bars, success_rate, told
+from scripts.learn.push_t_scores import Scores, plot_bars, told
 from scripts.learn.row import Claim, Measured, Row, Size
 from scripts.learn.symmetric_starts import SymmetricStarts
-from scripts.stats import crossed_difference, crossed_interval
+from scripts.stats import crossed_difference, crossed_interval, success_rate
 
 REWARD, SUCCESS = 0.95, 0.60  # at least: mean of the maximum reward, success at 95 % coverage
 MINUTES = 90  # a training may take, on 2 cores

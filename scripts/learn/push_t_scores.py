@@ -13,7 +13,7 @@ from rich.table import Table
 
 from scripts.learn.push_t import PushTCell
 from scripts.learn.row import Figures, Measured, save_plot
-from scripts.stats import Crossed, crossed_interval, wilson_interval
+from scripts.stats import Crossed, crossed_interval, success_rate
 
 
 class Scores:
@@ -55,14 +55,6 @@ class Scores:
                 f"{self.minutes(name):.1f}",
             )
         return table
-
-
-def success_rate(success_SE: np.ndarray) -> Crossed:
-    """A rate of success; of one training by Wilson, who knows what few starts tell near 0 and 1."""
-    if len(success_SE) > 1:
-        return crossed_interval(success_SE)
-    successes, starts = int(success_SE.sum()), success_SE.size
-    return Crossed(successes / starts, *wilson_interval(successes, starts))
 
 
 def told(value: Crossed, unit: float, digits: int) -> str:

@@ -9,11 +9,12 @@ import pytest
 from robot_io.errors import FeelforwardError
 from robot_io.types import Leftover, MonoNs, Observation
 from scripts import delay_bench, episode_log
-from scripts.delay_bench import Condition, cells, conditions, log_at
+from scripts.delay_bench import Condition, Trial, cells, conditions, log_at, what_late_plans_cost
 from scripts.episode_log import Played
 from scripts.plots import plot_delay
 from scripts.report import EpisodeResult
 from scripts.seams import SeamMeter, jump_at_seam
+from scripts.stats import crossed_interval, wilson_interval
 
 STEP_S = 0.1
 GUIDED = Condition("guided", (400.0,))
@@ -73,9 +74,9 @@ def test_a_policy_that_was_not_trained_for_it_is_not_asked_to() -> None:
 
 
 def entry(seed: int, *, task: str = "TightenCap") -> str:
-    condition = {"joining": "guided", "delay_ms": [400.0]}
+    trial = {"checkpoint": "x", "condition": {"joining": "guided", "delay_ms": [400.0]}}
     result = {"seed": seed, "reason": "success", "steps": 90, "scores": {"tightening_nm": 0.6}}
-    content = {"task": task, "checkpoint": "x", "condition": condition, "result": result}
+    content = {"task": task, "condition": trial, "result": result}
     return json.dumps(content)
 
 
@@ -94,25 +95,65 @@ def test_a_cut_run_goes_on_behind_its_last_whole_line(
             yield Played(condition, EpisodeResult(seed, "time_out", 350))
 
     monkeypatch.setattr(episode_log, "play_seeds", play_seeds)
-    options = {"checkpoint": Path("x"), "task": "TightenCap", "log": log, "workers": 1}
-    everything = list(delay_bench.play([GUIDED], range(3), **options))
+    options = {"task": "TightenCap", "log": log, "workers": 1}
+    everything = list(delay_bench.play([Trial("x", GUIDED)], range(3), **options))
     assert sorted(each.result.seed for each in everything) == [0, 1, 2]
     assert played_now == [1, 2]
-    assert len(log_at(log, task="TightenCap", checkpoint="x").read()) == 3
+    assert len(log_at(log, task="TightenCap").read()) == 3
 
 
 def test_a_log_of_another_run_is_refused(tmp_path: Path) -> None:
     log = tmp_path / "episodes.jsonl"
     log.write_text(entry(0, task="gym_pusht/PushT-v0") + "\n")
     with pytest.raises(FeelforwardError, match=r"Use a new --out"):
-        log_at(log, task="TightenCap", checkpoint="x").read()
+        log_at(log, task="TightenCap").read()
+
+
+def played(condition: Condition, checkpoint: str, solved: str) -> list[Played[Trial]]:
+    """One episode per character of `solved`, from seed 0 on; 1 is a success."""
+    return [
+        Played(
+            Trial(checkpoint, condition),
+            EpisodeResult(seed, "success" if each == "1" else "time_out", 90, {"x": seed}),
+        )
+        for seed, each in enumerate(solved)
+    ]
 
 
 def test_a_table_and_a_plot_come_out(tmp_path: Path) -> None:
-    results = [EpisodeResult(s, "success" if s else "time_out", 90, {"x": s}) for s in range(4)]
-    table = cells([Played(GUIDED, result) for result in results])
-    assert [(c.episodes, c.successes, c.scores) for c in table] == [(4, 3, {"x": 1.5})]
+    table = cells(played(GUIDED, "x", "0111"))
+    (cell,) = table
+    assert cell.scores == {"x": 1.5} and cell.rate.mean == 0.75
+    assert cell.rate[1:] == wilson_interval(3, 4)
     plot_delay(tmp_path / "delay.png", table)
     delay_bench.save(tmp_path / "table.json", table)
-    assert json.loads((tmp_path / "table.json").read_text())["cells"][0]["successes"] == 3
+    (saved,) = json.loads((tmp_path / "table.json").read_text())["cells"]
+    assert (saved["successes"], saved["episodes"], saved["trainings"]) == (3, 4, 1)
     assert (tmp_path / "delay.png").stat().st_size > 5000
+
+
+def test_trainings_count_together_start_by_start_in_whichever_order_they_were_played() -> None:
+    episodes = played(GUIDED, "x", "0111") + played(GUIDED, "y", "1010")
+    (cell,) = cells(episodes)
+    (backwards,) = cells(episodes[:4] + episodes[:3:-1])
+    assert cell.success_SE.tolist() == backwards.success_SE.tolist() == [[0, 1, 1, 1], [1, 0, 1, 0]]
+    mean, low, high = crossed_interval(cell.success_SE)
+    assert low < 0 and cell.rate == (mean, 0.0, min(high, 1.0)), "a rate is none below 0"
+
+
+def test_what_late_plans_cost_is_told_of_the_best_ways() -> None:
+    on_time, late = (0.0,), (400.0,)
+    told = what_late_plans_cost(
+        cells(
+            [
+                *played(Condition("overwrite", on_time), "x", "1111101111"),
+                *played(Condition("guided", on_time), "x", "0111111110"),
+                *played(Condition("overwrite", late), "x", "0000011111"),
+                *played(Condition("guided", late), "x", "1111001111"),
+            ]
+        )
+    )
+    (line,) = told
+    assert line.startswith("added rows 4: guided does best, 80.0 %, and loses 10.0 points (")
+    assert line.endswith("to overwrite on time")
+    assert what_late_plans_cost(cells(played(GUIDED, "x", "1111"))) == []
