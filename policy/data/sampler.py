@@ -3,6 +3,7 @@
         rows of an episode    0   1   2   3 …  t   t+1 … end-1 | end-1  end-1
         history T = 3, H = 4          [t-2 t-1 t]
                                                [t  t+1  t+2  t+3]      the last action repeats
+                                                 1   1    0    0       kept: what was demonstrated
 
 Legend: B batch, T history, H horizon, D width, HWC image, E episodes.
 """
@@ -25,6 +26,7 @@ class Batch:
     vectors: dict[str, np.ndarray]  # name -> (B, T, D) float32, oldest first
     images: dict[str, np.ndarray]  # name -> (B, T, H, W, C) uint8 RGB
     action_BHD: np.ndarray  # float32; row 0 is the action at the time of the observation
+    kept_BH: np.ndarray  # bool; False behind the end of the episode, where the last action repeats
 
 
 class WindowSampler:
@@ -129,11 +131,13 @@ class _Source:
             name: np.maximum(row_B1 + np.arange(1 - steps, 1), start_B1)
             for name, steps in history.items()
         }
-        future_BH = np.minimum(row_B1 + np.arange(horizon), end_B1 - 1)
+        future_BH = row_B1 + np.arange(horizon)
+        kept_BH = future_BH < end_B1
         return Batch(
             vectors={name: array[past[name]] for name, array in self.vectors.items()},
             images={name: array[past[name]] for name, array in self.images.items()},
-            action_BHD=self.action_ND[future_BH],
+            action_BHD=self.action_ND[np.minimum(future_BH, end_B1 - 1)],
+            kept_BH=kept_BH,
         )
 
 
@@ -162,4 +166,5 @@ def _joined(parts: Sequence[Batch]) -> Batch:
         vectors={n: np.concatenate([p.vectors[n] for p in parts]) for n in parts[0].vectors},
         images={n: np.concatenate([p.images[n] for p in parts]) for n in parts[0].images},
         action_BHD=np.concatenate([p.action_BHD for p in parts]),
+        kept_BH=np.concatenate([p.kept_BH for p in parts]),
     )

@@ -43,10 +43,12 @@ class MixtureHead:
         std = SMALLEST_STD + scale * functional.softplus(spread)
         return cls(logit.mean((-2, -1)), offset + scale * mean, std)
 
-    def loss(self, z_BHA: Tensor) -> Tensor:
-        """Mean of -log p(z) per number, in nats."""
+    def loss(self, z_BHA: Tensor, *, kept_BH1: Tensor | None = None) -> Tensor:
+        """Mean of -log p(z) per number, in nats; rows that are not kept have p = 1."""
         off = (z_BHA[:, None] - self.mean_BKHA) / self.std_BKHA
         log_BKHA = -off.square() / 2 - self.std_BKHA.log() - math.log(2 * math.pi) / 2
+        if kept_BH1 is not None:
+            log_BKHA = torch.where(kept_BH1[:, None], log_BKHA, 0.0)
         log_BK = log_BKHA.sum((-2, -1)) + self.logit_BK.log_softmax(-1)
         return -log_BK.logsumexp(-1).mean() / z_BHA[0].numel()
 

@@ -5,6 +5,7 @@ Legend: B batch, Q every 4th of it, H rows, A numbers of an action.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -19,13 +20,28 @@ Predict = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # (x, t_B, step_B)
 
 
 @dataclass(frozen=True)
+class GivenRows:
+    """The first rows, which the network is shown instead of noisy ones, and what is shown there."""
+
+    mask_BH1: Tensor
+    shown_BHA: Tensor
+
+    def in_place(self, x_BHA: Tensor) -> Tensor:
+        return torch.where(self.mask_BH1, self.shown_BHA, x_BHA)
+
+    def every(self, n: int) -> "GivenRows":
+        return GivenRows(self.mask_BH1[::n], self.shown_BHA[::n])
+
+
+@dataclass(frozen=True)
 class DrawnChunk:
     """A chunk of the data, and what chance decided for it."""
 
     action_BHA: Tensor
     noise_BHA: Tensor
     t_B: Tensor
-    given_BH1: Tensor | None = None  # rows that the network sees clean
+    given: GivenRows | None = None
+    kept_BH1: Tensor | None = None  # False: rows that nothing is learnt of
     long_QQ: tuple[Tensor, Tensor] | None = None  # of a shortcut: where long steps begin, how long
 
 
@@ -33,9 +49,9 @@ def chunk_loss(network: PolicyNetwork, condition: Condition, chunk: DrawnChunk) 
     """The loss of `network.generative`, a mean per number."""
     config, path = network.generative, network.path
     if config.head == "mse":
-        return (network.regress(condition) - chunk.action_BHA).square().mean()
+        return mean_square(network.regress(condition) - chunk.action_BHA, chunk.kept_BH1)
     if config.head == "gmm":
-        return network.mixture(condition).loss(chunk.action_BHA)
+        return network.mixture(condition).loss(chunk.action_BHA, kept_BH1=chunk.kept_BH1)
     predict = _continuing(network, condition, chunk)
     if chunk.long_QQ is not None:
         start_Q, step_Q = chunk.long_QQ
@@ -60,13 +76,17 @@ def chunk_loss(network: PolicyNetwork, condition: Condition, chunk: DrawnChunk) 
 
 
 def _continuing(network: PolicyNetwork, condition: Condition, chunk: DrawnChunk) -> Predict:
-    """The network's prediction; where rows are given it sees them clean, and they cost nothing.
+    """The network's prediction; rows that are given cost nothing.
 
-    (Training-time real-time chunking, arXiv 2512.05964.)
+    (Training-time real-time chunking, arXiv 2512.05964.) Nor do rows that are not kept.
     """
-    given_BH1 = chunk.given_BH1
-    if given_BH1 is None:
+    given = chunk.given
+    free = [given.mask_BH1] if given is not None else []
+    if chunk.kept_BH1 is not None:
+        free.append(~chunk.kept_BH1)
+    if not free:
         return lambda x, t_B, step_B: network.predict(x, t_B, condition, step_B=step_B)
+    free_BH1 = reduce(torch.logical_or, free)
 
     def predict(x: Tensor, t_B: Tensor, step_B: Tensor | None) -> Tensor:
         truth = combine(
@@ -76,13 +96,19 @@ def _continuing(network: PolicyNetwork, condition: Condition, chunk: DrawnChunk)
             path=network.path,
             prediction=network.generative.prediction,
         )
-        x = torch.where(given_BH1, chunk.action_BHA, x)
+        x, given_BH1 = (x, None) if given is None else (given.in_place(x), given.mask_BH1)
         told = network.predict(x, t_B, condition, given_BH1=given_BH1, step_B=step_B)
-        return torch.where(given_BH1, truth, told)
+        return torch.where(free_BH1, truth, told)
 
     return predict
 
 
 def _every(chunk: DrawnChunk, n: int) -> DrawnChunk:
-    given_BH1 = None if chunk.given_BH1 is None else chunk.given_BH1[::n]
-    return DrawnChunk(chunk.action_BHA[::n], chunk.noise_BHA[::n], chunk.t_B[::n], given_BH1)
+    given = None if chunk.given is None else chunk.given.every(n)
+    kept_BH1 = None if chunk.kept_BH1 is None else chunk.kept_BH1[::n]
+    return DrawnChunk(chunk.action_BHA[::n], chunk.noise_BHA[::n], chunk.t_B[::n], given, kept_BH1)
+
+
+def mean_square(off_BHA: Tensor, kept_BH1: Tensor | None) -> Tensor:
+    """Over all numbers; rows that are not kept are not off."""
+    return (off_BHA if kept_BH1 is None else torch.where(kept_BH1, off_BHA, 0.0)).square().mean()

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Generator, Tensor
-from torch.nn import functional
 
 from policy.config import Recipe
 from policy.data.sampler import Batch
@@ -21,7 +20,7 @@ from policy.generative.shortcut import EVERY, draw_steps
 from policy.networks.network import Condition, Guess, PolicyNetwork, scale_image
 from policy.statistics import Statistics, as_streams
 from policy.training.augment import colour_jitter, random_shift
-from policy.training.chunk_loss import DrawnChunk, chunk_loss
+from policy.training.chunk_loss import DrawnChunk, GivenRows, chunk_loss, mean_square
 
 
 @dataclass(frozen=True)
@@ -69,24 +68,38 @@ class Objective:
             feature_BF = torch.where(hidden_B1.to(self.device), still_BF, feature_BF)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=train.bf16):
             condition = network.condition(feature_BF, still_BF, images)
-            given_BH1 = self._given(draws_BHA, generator, share) if augment else None
+            given = self._given(draws_BHA, generator, share) if augment else None
             told = condition
             if augment and generative.null_share:
                 told = self._partly_hidden(network, condition, generator, share)
+            kept_BH1 = self._kept(batch)
             chunk = DrawnChunk(
-                draws_BHA, noise_BHA, t_B, given_BH1, self._long_steps(t_B, generator, share)
+                draws_BHA,
+                noise_BHA,
+                t_B,
+                given,
+                _repeated(kept_BH1, train.noise_draws),
+                self._long_steps(t_B, generator, share),
             )
             loss = chunk_loss(network, told.repeated(train.noise_draws), chunk)
             if augment and condition.guess is not None:
-                loss = loss + train.glance_weight * _guess_loss(condition.guess, action_BHA)
+                guess_loss = _guess_loss(condition.guess, action_BHA, kept_BH1)
+                loss = loss + train.glance_weight * guess_loss
         return loss
+
+    def _kept(self, batch: Batch) -> Tensor | None:
+        """Which rows something is learnt of, (B, H, 1); None: of all."""
+        if not self.recipe.train.mask_padding:
+            return None
+        return torch.from_numpy(batch.kept_BH)[..., None].to(self.device)
 
     def _given(
         self, action_BHA: Tensor, generator: Generator, share: Share = WHOLE
-    ) -> Tensor | None:
-        """Which first rows are given, (B, H, 1): none half of the time, else up to `given_rows`.
+    ) -> GivenRows | None:
+        """The first rows: none half of the time, else up to `given_rows`.
 
-        A policy that is mostly given rows learns to go on as they do and looks less.
+        A policy that is mostly given rows learns to go on as they do and looks less; so does one
+        that can trust them to the last digit, hence `given_noise`.
         """
         most = self.recipe.policy.given_rows
         if most == 0:
@@ -95,7 +108,13 @@ class Objective:
             lambda n: torch.randint(1 - most, most + 1, (n,), generator=generator), len(action_BHA)
         )
         row_H = torch.arange(action_BHA.shape[1])
-        return (row_H < count_B[:, None])[..., None].to(self.device)
+        mask_BH1 = (row_H < count_B[:, None])[..., None].to(self.device)
+        if not (size := self.recipe.train.given_noise):
+            return GivenRows(mask_BH1, action_BHA)
+        noise_BHA = share.of(
+            lambda n: torch.randn(n, *action_BHA.shape[1:], generator=generator), len(action_BHA)
+        )
+        return GivenRows(mask_BH1, action_BHA + size * noise_BHA.to(self.device))
 
     def _partly_hidden(
         self, network: PolicyNetwork, condition: Condition, generator: Generator, share: Share
@@ -147,11 +166,15 @@ class Objective:
         return images
 
 
-def _guess_loss(guess: Guess, action_BHA: Tensor) -> Tensor:
+def _guess_loss(guess: Guess, action_BHA: Tensor, kept_BH1: Tensor | None) -> Tensor:
     """The mean learns by squared error; the spread to be what a normal error's size tells."""
     off_BHA = guess.mean_BHA - action_BHA
-    spread_BHA = math.sqrt(math.pi / 2) * off_BHA.detach().abs()
-    return off_BHA.square().mean() + functional.mse_loss(guess.spread_BHA, spread_BHA)
+    spread_off_BHA = guess.spread_BHA - math.sqrt(math.pi / 2) * off_BHA.detach().abs()
+    return mean_square(off_BHA, kept_BH1) + mean_square(spread_off_BHA, kept_BH1)
+
+
+def _repeated(kept_BH1: Tensor | None, draws: int) -> Tensor | None:
+    return None if kept_BH1 is None else kept_BH1.repeat_interleave(draws, 0)
 
 
 def keyed_generator(seed: int, step: int) -> Generator:

@@ -1,6 +1,7 @@
 """How good the averaged weights are on held-out episodes: their loss, and how far off their plans.
 
-Legend: N windows, H rows, D width of a row. Units: mm and deg for tools, else those of the data.
+Legend: N windows, H rows, M rows of all windows, D width of a row. Units: mm and deg for tools,
+else those of the data.
 """
 
 import copy
@@ -63,7 +64,11 @@ def _plan_errors(objective: Objective, network: PolicyNetwork, batch: Batch) -> 
     count = len(batch.action_BHD)  # in the order of the rows: evenly means all episodes
     chosen = np.unique(np.linspace(0, count - 1, min(PLANS, count)).round().astype(int))
     planned_NHD = np.stack([policy.plan(_observation(batch, i)) for i in chosen])
-    return action_error(planned_NHD, batch.action_BHD[chosen], action=config.action)
+    kept_NH = batch.kept_BH[chosen]
+    if not objective.recipe.train.mask_padding:
+        kept_NH = np.ones_like(kept_NH)
+    shown_NHD = batch.action_BHD[chosen]
+    return action_error(planned_NHD[kept_NH], shown_NHD[kept_NH], action=config.action)
 
 
 def _observation(batch: Batch, i: int) -> Observation:
@@ -73,15 +78,15 @@ def _observation(batch: Batch, i: int) -> Observation:
 
 
 def action_error(
-    planned_NHD: np.ndarray, shown_NHD: np.ndarray, *, action: Literal["tool", "vector"]
+    planned_MD: np.ndarray, shown_MD: np.ndarray, *, action: Literal["tool", "vector"]
 ) -> dict[str, float]:
     """Mean distances. Of vectors, of which we know no unit, the mean over their numbers."""
-    off_NHD = planned_NHD - shown_NHD
+    off_MD = planned_MD - shown_MD
     if action == "vector":
-        return {"mean_absolute": float(np.abs(off_NHD).mean())}
-    turned_rad = quat_distance_rad(planned_NHD[..., 3:7], shown_NHD[..., 3:7])
+        return {"mean_absolute": float(np.abs(off_MD).mean())}
+    turned_rad = quat_distance_rad(planned_MD[..., 3:7], shown_MD[..., 3:7])
     return {
-        "position_mm": 1000 * float(np.linalg.norm(off_NHD[..., :3], axis=-1).mean()),
+        "position_mm": 1000 * float(np.linalg.norm(off_MD[..., :3], axis=-1).mean()),
         "rotation_deg": float(np.degrees(turned_rad.mean())),
-        "width_mm": 1000 * float(np.abs(off_NHD[..., 7]).mean()),
+        "width_mm": 1000 * float(np.abs(off_MD[..., 7]).mean()),
     }

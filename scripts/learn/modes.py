@@ -136,7 +136,8 @@ class Demonstrations:
         x_BH = np.broadcast_to(2 * along_H - 1, y_BH.shape)
         rows = share.rows(self.batch_size)
         start = {"start": start_B[rows, None, None].astype(np.float32)}
-        return Batch(start, {}, np.stack([x_BH, y_BH], -1)[rows].astype(np.float32))
+        action_BHD = np.stack([x_BH, y_BH], -1)[rows].astype(np.float32)
+        return Batch(start, {}, action_BHD, np.ones(action_BHD.shape[:2], bool))
 
     def first_image(self, name: str) -> np.ndarray:
         raise AssertionError(f"no images, asked for {name}")

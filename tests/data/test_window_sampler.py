@@ -33,6 +33,7 @@ def test_windows_pad_with_the_first_row_before_and_the_last_after(tmp_path: Path
         np.testing.assert_array_equal(batch.vectors["measured"][b], vectors["measured"][past])
         np.testing.assert_array_equal(batch.images["wrist"][b], images["wrist"][past[1:]])
         np.testing.assert_array_equal(batch.action_BHD[b], vectors["action"][future])
+        np.testing.assert_array_equal(batch.kept_BH[b], np.arange(t, t + 4) < lengths[number])
     assert seen == {(number, t) for number in range(3) for t in range(lengths[number])}
 
 

@@ -35,7 +35,10 @@ class ToolSampler:
             s.name: rng.integers(0, 256, (self.batch_size, s.history, *size(s)), np.uint8)
             for s in self.config.images
         }
-        return _part(Batch(vectors, images, self._rows(rng, self.config.horizon)), share)
+        action_BHD = self._rows(rng, self.config.horizon)
+        ends_B1 = rng.integers(1, 2 * self.config.horizon, (self.batch_size, 1))
+        kept_BH = np.arange(self.config.horizon) < ends_B1
+        return _part(Batch(vectors, images, action_BHD, kept_BH), share)
 
     def first_image(self, name: str) -> np.ndarray:
         stream = next(s for s in self.config.images if s.name == name)
@@ -60,7 +63,8 @@ class ForkSampler:
         side_B = rng.choice([-1.0, 1.0], (self.batch_size, 1, 1))
         rows = 0.8 * side_B * np.ones((1, self.horizon, 2)) + 0.2 * side_B * [[[0.0, 1.0]]]
         state = rng.uniform(-1, 1, (self.batch_size, 2, 3))
-        whole = Batch({"state": state.astype(np.float32)}, {}, rows.astype(np.float32))
+        kept_BH = np.ones(rows.shape[:2], bool)
+        whole = Batch({"state": state.astype(np.float32)}, {}, rows.astype(np.float32), kept_BH)
         return _part(whole, share)
 
     def first_image(self, name: str) -> np.ndarray:
@@ -73,6 +77,7 @@ def _part(batch: Batch, share: Share) -> Batch:
         {name: x[rows] for name, x in batch.vectors.items()},
         {name: x[rows] for name, x in batch.images.items()},
         batch.action_BHD[rows],
+        batch.kept_BH[rows],
     )
 
 

@@ -26,6 +26,14 @@ def test_the_loss_is_that_of_a_mixture_over_whole_chunks() -> None:
     torch.testing.assert_close(head.loss(z_BHA), expected)
 
 
+def test_rows_that_are_not_kept_do_not_count() -> None:
+    head, z_BHA = told(values()), torch.randn(B, H, A).double()
+    kept_BH1 = torch.tensor([True, False, True, True])[None, :, None].expand(B, -1, 1)
+    other_BHA = torch.where(kept_BH1, z_BHA, 100.0)
+    loss, other = (head.loss(each, kept_BH1=kept_BH1) for each in (z_BHA, other_BHA))
+    assert torch.equal(loss, other) and not torch.equal(loss, head.loss(z_BHA))
+
+
 def test_a_component_is_drawn_by_its_weight_and_gives_its_middle() -> None:
     head = told(values()[:1])
     many = MixtureHead(

@@ -1,5 +1,7 @@
 """What is paid for a chunk, by every method of a recipe."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from policy_toy import ToolSampler, tool_config
@@ -13,7 +15,7 @@ from policy.generative.predictions import PREDICTIONS, combine
 from policy.generative.shortcut import EVERY, draw_steps
 from policy.networks.network import Condition, Guess, PolicyNetwork, scale_image
 from policy.statistics import fit_statistics
-from policy.training.chunk_loss import DrawnChunk, chunk_loss
+from policy.training.chunk_loss import DrawnChunk, GivenRows, chunk_loss
 from policy.training.objective import Objective, keyed_generator
 
 BATCH = 8
@@ -48,7 +50,8 @@ def drawn(*, given: bool = False) -> DrawnChunk:
     action_BHA, noise_BHA = torch.randn(2, BATCH, 16, 10, generator=generator)
     t_B = 0.05 + 0.9 * torch.rand(BATCH, generator=generator)
     first_BH1 = (torch.arange(16) < 3)[None, :, None].expand(BATCH, -1, 1)
-    return DrawnChunk(action_BHA, noise_BHA, t_B, first_BH1 if given else None)
+    rows = GivenRows(first_BH1, action_BHA) if given else None
+    return DrawnChunk(action_BHA, noise_BHA, t_B, rows)
 
 
 def known(network: PolicyNetwork) -> Condition:
@@ -179,8 +182,7 @@ def test_so_many_examples_hide_their_observation(monkeypatch: pytest.MonkeyPatch
 def test_given_rows_cost_a_shortcut_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     _, network, _ = build(monkeypatch, shortcut=True)
     long_QQ = draw_steps(BATCH // EVERY, generator=keyed_generator(0, 0))
-    chunk = drawn(given=True)
-    chunk = DrawnChunk(chunk.action_BHA, chunk.noise_BHA, chunk.t_B, chunk.given_BH1, long_QQ)
+    chunk = replace(drawn(given=True), long_QQ=long_QQ)
     garbage = 0.0
 
     def predict(x: Tensor, t_B: Tensor, condition: Condition, *, given_BH1: Tensor, step_B: Tensor):
@@ -192,3 +194,40 @@ def test_given_rows_cost_a_shortcut_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     for garbage in (0.0, 100.0):  # noqa: B007
         losses.append(chunk_loss(network, known(network), chunk))
     assert torch.equal(*losses)
+
+
+@pytest.mark.parametrize("given_rows", [0, 4])
+@pytest.mark.parametrize("images", [False, True])
+@pytest.mark.parametrize(
+    "generative",
+    [{}, {"prediction": "data", "weight": "min_snr"}, {"shortcut": True}, {"head": "mse"}],
+)
+def test_masked_padding_is_learnt_by_no_method(
+    monkeypatch: pytest.MonkeyPatch, generative: dict, images: bool, given_rows: int
+) -> None:
+    """What the network says of rows behind an episode's end has no gradient."""
+    if generative.get("head"):
+        given_rows = 0
+    objective, network, sampler = build(monkeypatch, images=images, **generative)
+    train = objective.recipe.train.model_copy(update={"mask_padding": True, "noise_draws": 2})
+    config = objective.recipe.policy.model_copy(update={"given_rows": given_rows})
+    objective = replace(objective, recipe=Recipe(policy=config, train=train))
+    batch = sampler.sample(0)
+    assert not batch.kept_BH.all()
+    told: list[Tensor] = []
+    plain_tell = PolicyNetwork._tell
+
+    def tell(self: PolicyNetwork, *args: object) -> Tensor:
+        value = plain_tell(self, *args)
+        if value.requires_grad:
+            value.retain_grad()
+            told.append(value)
+        return value
+
+    monkeypatch.setattr(PolicyNetwork, "_tell", tell)
+    objective.loss(network, batch, draw=(0, 0), augment=True).backward()
+    kept_BH = torch.from_numpy(batch.kept_BH).repeat_interleave(2, 0)
+    (value,) = told
+    assert value.grad is not None
+    reached_BH = value.grad.abs().amax(-1) > 0
+    assert reached_BH.any() and not (reached_BH & ~kept_BH).any()

@@ -1,5 +1,7 @@
 """The loss of one step: keyed by its draw, blind to a hidden past, and a help to the encoders."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -35,7 +37,7 @@ def another_past(batch: Batch) -> Batch:
     vectors = {name: x.copy() for name, x in batch.vectors.items()}
     for name, x in vectors.items():
         x[:, :-1] = other.vectors[name][:, :-1]
-    return Batch(vectors, batch.images, batch.action_BHD)
+    return replace(batch, vectors=vectors)
 
 
 def test_the_draw_decides_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,9 +174,26 @@ def test_given_rows_are_seen_clean_at_time_one_and_cost_nothing(
     x, given_BH1 = seen[0]
     _, _, action_BHA = objective._numbers(batch)
     torch.testing.assert_close(x[given_BH1[..., 0]], action_BHA[given_BH1[..., 0]])
-    rows_BH = objective._given(action_BHA.repeat(250, 1, 1), keyed_generator(0, 0))[..., 0]
+    given = objective._given(action_BHA.repeat(250, 1, 1), keyed_generator(0, 0))
+    assert given is not None
+    rows_BH = given.mask_BH1[..., 0]
     share_C = rows_BH.sum(1).bincount() / len(rows_BH)
     torch.testing.assert_close(share_C, torch.tensor([0.5] + 5 * [0.1]), atol=0.05, rtol=0)
+
+
+def test_given_rows_may_be_shown_with_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    objective, _ = given_build(monkeypatch)
+    train = objective.recipe.train.model_copy(update={"given_noise": 0.1})
+    objective = replace(objective, recipe=Recipe(policy=objective.recipe.policy, train=train))
+    action_BHA = torch.randn(500, 16, 10)
+    given, again = (objective._given(action_BHA, keyed_generator(0, 0)) for _ in range(2))
+    assert given is not None and again is not None
+    off_BHA = given.shown_BHA - action_BHA
+    assert off_BHA.std().item() == pytest.approx(0.1, rel=0.05)
+    assert torch.equal(given.shown_BHA, again.shown_BHA)
+    noise_BHA = torch.full_like(action_BHA, 7.0)
+    in_place_BHA = given.in_place(noise_BHA)
+    assert torch.equal(in_place_BHA != 7.0, given.mask_BH1.expand_as(noise_BHA))
 
 
 def test_the_network_is_told_which_rows_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
