@@ -2,6 +2,7 @@
 
     garbage collector   frozen, and off during an episode
     memory              locked: no tick waits for a page from the disk
+    time slice          short: an ordinary thread runs as soon as it wakes (`time_slice.py`)
     SCHED_FIFO          every thread runs before all that is not real-time
     a core              nobody else in the session runs there; it takes 3 or more
 
@@ -20,6 +21,9 @@ from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from robot_io.clock import NS_PER_MS
+from robot_io.session.time_slice import SLICE_NS, shorten
 
 FIFO_PRIORITY = 10  # above everything that is not real-time, below the kernel's own threads
 
@@ -88,6 +92,7 @@ def ask(share: CoreShare, *, fifo: bool) -> list[Grant]:
     return [
         Grant("garbage collector", True, "frozen during episodes"),
         _lock_memory(),
+        _shorten_slices(),
         _take_priority() if fifo else Grant("SCHED_FIFO", False, "not asked for"),
         _take_core(share),
     ]
@@ -119,6 +124,18 @@ def no_garbage_collection() -> Iterator[None]:
 
 
 # ---- one by one
+
+
+def _shorten_slices() -> Grant:
+    """For every thread. SCHED_FIFO needs none, but not everybody gets it."""
+    what = "time slice"
+    try:
+        short = all([shorten(thread) for thread in _threads()])
+    except OSError as error:
+        return Grant(what, False, error.strerror or str(error))
+    if not short:
+        return Grant(what, False, "Linux 6.12 or newer is needed to choose it")
+    return Grant(what, True, f"of {SLICE_NS / NS_PER_MS:g} ms")
 
 
 def _take_priority() -> Grant:

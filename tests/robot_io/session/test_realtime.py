@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from robot_io.session import realtime
+from robot_io.session import realtime, time_slice
 from robot_io.session.realtime import (
     Grant,
     line,
@@ -16,8 +16,10 @@ from robot_io.session.realtime import (
     off_the_control_core,
     share_cores,
 )
+from robot_io.session.time_slice import SLICE_NS
 
 COLLECTOR, MEMORY, FIFO, CORE = "garbage collector", "memory", "SCHED_FIFO", "a core of its own"
+SLICE = "time slice"
 
 # In a child: gives up what a user without privileges does not have.
 UNPRIVILEGED = """
@@ -35,7 +37,9 @@ threads = [int(name) for name in os.listdir("/proc/self/task")]
 status = open("/proc/self/status").read().split()
 print(json.dumps({
     "grants": [asdict(grant) for grant in grants],
+    "nice": [os.getpriority(os.PRIO_PROCESS, thread) for thread in threads],
     "fifo": [os.sched_getscheduler(thread) == os.SCHED_FIFO for thread in threads],
+    "slice_ns": [slice_ns(thread) for thread in threads],
     "cores": [sorted(os.sched_getaffinity(thread)) for thread in threads],
     "locked_kb": int(status[status.index("VmLck:") + 1]),
 }))
@@ -48,6 +52,7 @@ def in_a_process(*lines: str) -> tuple[dict[str, Grant], dict]:
 import json, os, resource, threading, time
 from dataclasses import asdict
 from robot_io.session import realtime
+from robot_io.session.time_slice import slice_ns
 threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
 """
     code = begin + "\n".join([*lines, SAY])
@@ -57,7 +62,7 @@ threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
 
 def test_what_is_said_to_be_granted_is_so_for_every_thread() -> None:
     grants, so = in_a_process(ASK)
-    assert set(grants) == {COLLECTOR, MEMORY, FIFO, CORE}
+    assert set(grants) == {COLLECTOR, MEMORY, SLICE, FIFO, CORE}
     assert so["fifo"] == [grants[FIFO].got] * 2
     assert (so["locked_kb"] > 0) == grants[MEMORY].got
     assert ([len(cores) for cores in so["cores"]] == [1, 1]) == grants[CORE].got
@@ -71,6 +76,7 @@ def test_a_user_without_privileges_reads_what_was_refused_and_what_to_do() -> No
     assert "\n" not in told
     got, refused = told.split("Not got: ")
     assert "garbage collector" in got
+    assert ("time slice" in got) == (so["slice_ns"] == 2 * [SLICE_NS])
     assert "SCHED_FIFO: not permitted (give your user rtprio" in refused
     assert "memory: needs more than the limit of 64 kB (give your user memlock" in refused
 
@@ -98,6 +104,32 @@ def test_without_fifo_nothing_is_asked_for_and_the_line_says_so() -> None:
     grants, so = in_a_process(ASK.replace("True", "False"))
     assert so["fifo"] == [False, False]
     assert "SCHED_FIFO: not asked for" in line(list(grants.values()))
+
+
+def test_a_short_time_slice_keeps_the_niceness() -> None:
+    own = os.nice(0)
+    grants, so = in_a_process("os.nice(3)", ASK.replace("True", "False"))
+    assert grants[SLICE].got == (so["slice_ns"] == 2 * [SLICE_NS])
+    assert so["nice"] == [own + 3, own], "threads have their own"
+    with pytest.raises(OSError, match="No such process"):
+        time_slice.shorten(2**22 + 1)  # beyond the largest number of a thread
+
+
+def test_a_short_time_slice_takes_no_thread_its_real_time_priority() -> None:
+    again = "assert realtime._shorten_slices().got == grants[2].got"
+    grants, so = in_a_process(ASK, again)
+    assert so["fifo"] == [grants[FIFO].got] * 2
+
+
+def test_an_old_or_unknown_system_refuses_a_time_slice_in_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(time_slice, "_CALLS", {})
+    assert "is not known" in realtime._shorten_slices().detail
+    monkeypatch.setattr(realtime, "shorten", lambda thread: False)
+    assert realtime._shorten_slices() == Grant(
+        SLICE, False, "Linux 6.12 or newer is needed to choose it"
+    )
 
 
 def test_a_core_of_its_own_is_kept_to_by_every_thread() -> None:
