@@ -66,9 +66,9 @@ class Cell:
     def rate(self) -> Crossed:
         return success_rate(self.success_SE)
 
-    def lost_since(self, other: "Cell") -> Crossed:
-        """How much less than the other it does, on the same trainings and starts."""
-        return crossed_difference(other.success_SE, self.success_SE)
+    def less(self, other: "Cell") -> Crossed:
+        """Its rate less the other's, on the same trainings and starts."""
+        return crossed_difference(self.success_SE, other.success_SE)
 
 
 def conditions(
@@ -122,7 +122,7 @@ def _cell(condition: Condition, results: Mapping[str, Mapping[int, EpisodeResult
 
 
 def what_late_plans_cost(cells: Sequence[Cell]) -> list[str]:
-    """For people: per delay the best way, and how much less it does than the best on time."""
+    """For people: per delay the best way, and its rate less that of the best on time."""
     on_time = _best([cell for cell in cells if cell.condition.delay == "0"])
     if on_time is None or on_time.success_SE.shape[1] < FEWEST_STARTS:
         return []
@@ -131,11 +131,11 @@ def what_late_plans_cost(cells: Sequence[Cell]) -> list[str]:
         best = _best([cell for cell in cells if cell.condition.delay == delay])
         if best is None or best is on_time:
             continue
-        rate = 100 * best.rate.mean
-        lost, low, high = (100 * each for each in best.lost_since(on_time))
+        joining, rate = best.condition.joining, 100 * best.rate.mean
+        off, low, high = (100 * each for each in best.less(on_time))
         told.append(
-            f"added rows {delay}: {best.condition.joining} does best, {rate:.1f} %, and loses "
-            f"{lost:.1f} points ({low:.1f} to {high:.1f}) to {on_time.condition.joining} on time"
+            f"added rows {delay}: {joining} does best, {rate:.1f} %, {off:+.1f} points "
+            f"({low:+.1f} to {high:+.1f}) against {on_time.condition.joining} on time"
         )
     return told
 

@@ -154,6 +154,6 @@ def test_what_late_plans_cost_is_told_of_the_best_ways() -> None:
         )
     )
     (line,) = told
-    assert line.startswith("added rows 4: guided does best, 80.0 %, and loses 10.0 points (")
-    assert line.endswith("to overwrite on time")
+    assert line.startswith("added rows 4: guided does best, 80.0 %, -10.0 points (-")
+    assert line.endswith("against overwrite on time")
     assert what_late_plans_cost(cells(played(GUIDED, "x", "1111"))) == []
