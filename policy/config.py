@@ -121,6 +121,8 @@ class TrainConfig(Frozen):
     # Rows of a chunk behind the end of an episode repeat its last action. Masked they cost nothing:
     # where episodes end in the middle of a motion, who learns them learns to stop short of it.
     mask_padding: bool = False
+    # standard deviation of what is added to given rows, in normalised actions
+    given_noise: float = Field(default=0.0, ge=0, le=1)
     noise_draws: int = Field(default=1, ge=1, le=64)  # of noise and flow time per observation
     learning_rate: float = Field(default=5e-4, gt=0, le=1)
     warmup_steps: int = Field(default=500, ge=0)  # linear; a cosine to zero follows
@@ -131,9 +133,6 @@ class TrainConfig(Frozen):
     ema_power: float = Field(default=0.75, gt=0, le=1)  # decay = 1 - (1 + step) ** -power
     # Two helps for the eyes, which otherwise learn last (see `policy.training.objective`).
     glance_weight: float = Field(default=0.5, gt=0, le=10)  # of the regression from images
-    given_noise: float = Field(
-        default=0.0, ge=0, le=1
-    )  # on given rows, of normalised actions (std)
     history_dropout: float = Field(default=0.0, ge=0, le=1)  # share of examples without a past
     shift_px: int = Field(default=4, ge=0, le=32)  # cameras: random shift up to
     colour_jitter: float = Field(default=0.15, ge=0, le=1)  # cameras: random gain and offset up to

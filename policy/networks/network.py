@@ -172,7 +172,7 @@ class PolicyNetwork(nn.Module):
     ) -> Tensor:
         """`generative.prediction` at flow time t, (B, H, A).
 
-        Rows that are given are clean, at their own time 1. A shortcut model is told how long the
+        Rows that are given have their own time 1. A shortcut model is told how long the
         step will be.
         """
         film_BM = condition.film_BM + self.time_film(t_B, step_B)
