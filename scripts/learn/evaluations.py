@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from scripts.learn.push_t import (
-    COMPARED,
     DDPM,
+    FULL,
     MLP,
     SMALL,
     PushTBench,
@@ -92,7 +92,7 @@ class Evaluations:
 
     def cells(self, size: Size) -> list[PushTCell]:
         small = size == "small"
-        scale = SMALL if small else replace(COMPARED, seeds=3)
+        scale = SMALL if small else replace(FULL, seeds=3)
         curves = self.SMALL_CURVES if small else self.FULL_CURVES
         return [
             cell

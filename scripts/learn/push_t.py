@@ -7,6 +7,7 @@ Legend: S trainings, E episodes.
 """
 
 import hashlib
+import json
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -64,7 +65,8 @@ class PushTCell:
 
     def digest(self) -> str:
         """Of what is trained, whatever files and settings it comes from."""
-        content = self.trained_recipe().model_dump_json()
+        recipe = self.trained_recipe().model_dump(mode="json")
+        content = json.dumps(recipe, sort_keys=True)  # wherever a key stands
         return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
@@ -80,7 +82,6 @@ class Scale:
 
 SMALL = Scale(seeds=1, episodes=10, steps=600, settles=False)
 FULL = Scale(seeds=5, episodes=100)
-COMPARED = replace(FULL, steps=18_000)  # 30 trainings of the recipe's length would take days
 
 
 def repeated(cell: PushTCell, scale: Scale) -> list[PushTCell]:

@@ -8,7 +8,6 @@ from rich.table import Table
 
 from scripts.learn.evaluations import Evaluations
 from scripts.learn.push_t import (
-    COMPARED,
     DDPM,
     DIT,
     FULL,
@@ -107,7 +106,7 @@ class Images:
 
 
 class Denoisers:
-    """Networks of equal size and heads, on the same data for the same number of steps."""
+    """Networks of equal size, on the same data for the same time of a processor."""
 
     NETWORKS = (("MLP", MLP), ("U-Net", UNET), ("DiT", DIT))
 
@@ -115,7 +114,7 @@ class Denoisers:
         self.measure = bench.measure
 
     def cells(self, size: Size) -> list[PushTCell]:
-        scale = SMALL if size == "small" else COMPARED
+        scale = SMALL if size == "small" else FULL
         return [
             cell
             for network, recipe in self.NETWORKS
@@ -124,7 +123,7 @@ class Denoisers:
         ]
 
     def table(self, measured: Measured[PushTCell]) -> Table:
-        return Scores(measured).table("Push-T, equal data, steps and parameters")
+        return Scores(measured).table("Push-T, equal data, compute and parameters")
 
     def claims(self, measured: Measured[PushTCell]) -> list[Claim]:
         """Flow against DDPM (claim C11): equivalence on reward and on success."""

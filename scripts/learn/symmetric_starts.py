@@ -26,12 +26,13 @@ from policy.checkpoint import load_checkpoint
 from robot_io.types import MonoNs, Observation
 from scripts.learn.modes import DRAWN_PLANS, FEW, covered, spread
 from scripts.learn.push_t import (
-    COMPARED,
     DDPM,
+    FULL,
     MLP,
     SMALL,
     PushTBench,
     PushTCell,
+    Sampling,
     Settings,
     repeated,
     settled,
@@ -70,8 +71,8 @@ ACROSS = np.array([1, 1]) / sqrt(2)  # to the left, seen along the stem: y point
 STARTS = (Start(block=80, agent=-60), Start(block=-80, agent=150))  # before the bar; the stem's end
 
 
-ALL_NOISE: Settings = ("policy.sampling.temperature=1",)  # which modes there are, not the likeliest
-WHOLE_PLANS: Settings = ("policy.given_rows=0",)  # regression knows no others
+ALL_NOISE: Sampling = (("temperature", 1.0),)  # which modes there are, not the likeliest
+REGRESSION: Settings = ("policy.given_rows=0", "policy.sampling.temperature=1")  # knows no others
 
 
 class SymmetricStarts:
@@ -84,22 +85,22 @@ class SymmetricStarts:
         self._bench = bench
 
     def cells(self, size: Size) -> list[PushTCell]:
-        scale = replace(SMALL if size == "small" else COMPARED, episodes=PLANS[size])
+        scale = replace(SMALL if size == "small" else FULL, episodes=PLANS[size])
         training = {
             "flow": (),
             "DDPM": DDPM,
-            "mixture": ("policy.generative.head=gmm", *WHOLE_PLANS),
-            "MSE": ("policy.generative.head=mse", *WHOLE_PLANS),
+            "mixture": ("policy.generative.head=gmm", *REGRESSION),
+            "MSE": ("policy.generative.head=mse", *REGRESSION),
         }
         return [
             cell
             for head in self.HEADS
-            for cell in repeated(PushTCell(head, MLP, (*training[head], *ALL_NOISE)), scale)
+            for cell in repeated(PushTCell(head, MLP, training[head], ALL_NOISE), scale)
         ]
 
     def measure(self, cell: PushTCell) -> Figures:
         """Shares over the plans of all starts; the first plans of each, to draw."""
-        policy = load_checkpoint(self._bench.train(cell).checkpoint)
+        policy = load_checkpoint(self._bench.train(cell).checkpoint, sampling=dict(cell.sampling))
         policy.reset(cell.seed)
         drawn, sides = [], []
         for start in STARTS:
