@@ -2,17 +2,18 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import tyro
 
 from robot_io.errors import FeelforwardError
 
 if TYPE_CHECKING:
-    from scripts.learn.row import Result, Row
+    from scripts.learn.row import Figures, Result, Row
 
 WithoutData = Literal["samplers", "order", "diffusers", "conversions", "modes", "memory"]
 RowName = Literal[
@@ -35,9 +36,10 @@ class BenchLearn:
       push_t       human Push-T: reward and success with intervals (full: 5 trainings)
       images       the same from the camera, full for a GPU (5 trainings)
       images_light the same, full for 2 cores (5 trainings)
-      denoisers    U-Net, DiT and MLP, flow and DDPM, at equal data and steps (full: 30 trainings)
+      denoisers    U-Net, DiT and MLP, flow and DDPM, at equal data and compute (full: 30 trainings)
       evaluations  success against network evaluations, warm and cold, and against σ_t (full: 12)
       symmetric    left or right round Push-T's block: flow, DDPM, mixture, MSE (full: 20)
+    The four without images share trainings: 46 in all, a quarter of an hour of a core each.
 
     Without ROW, those that need no data. Writes OUT/ROW.jsonl (the same command goes on where it
     was cut), OUT/ROW.png and trainings in OUT/runs; prints a table and a verdict per row; exits
@@ -46,7 +48,8 @@ class BenchLearn:
     Examples:
       feelforward bench learn
       feelforward bench learn push_t --data datasets/push_t datasets/push_t_mirrored
-      feelforward bench learn denoisers --data datasets/push_t --size full --out out/night
+      feelforward bench learn denoisers --data datasets/push_t datasets/push_t_mirrored \
+          --size full --workers 2 --out out/night
       feelforward bench learn --pictures docs
     """
 
@@ -60,7 +63,7 @@ class BenchLearn:
     out: Path = Path("out/bench_learn")
     """Folder of the results."""
     workers: int = 1
-    """Processes that play Push-T."""
+    """Processes, each of which trains and plays."""
     json: Path | None = None
     """File for one JSON object with all figures."""
     pictures: Path | None = None
@@ -111,7 +114,8 @@ class BenchLearn:
         log = CellLog(self.out / f"{name}.jsonl")
         with episode_progress() as progress:
             bar = progress.add_task(name, total=len(cells), note="")
-            for each in log.measure(cells, row.measure):
+            measuring = log.measure(cells, partial(_make_measure, self, name), workers=self.workers)
+            for each in measuring:
                 measured.append(each)
                 progress.update(bar, advance=1)
         Console().print(row.table(measured))
@@ -135,7 +139,7 @@ class BenchLearn:
         from scripts.learn import push_t_rows
         from scripts.learn.push_t import PushTBench
 
-        bench = PushTBench(data=self.data, runs=self.out / "runs", workers=self.workers)
+        bench = PushTBench(self.data, self.out / "runs", quiet=self.workers > 1)
         return push_t_rows.ROWS[name](bench)
 
     def _save(self, results: "Mapping[str, Result]") -> None:
@@ -147,3 +151,8 @@ class BenchLearn:
         with replacing(self.json) as path:
             content = {"size": self.size, "rows": rows, "machine": machine()}
             path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _make_measure(bench: BenchLearn, name: RowName) -> "Callable[[Any], Figures]":
+    """In a worker process."""
+    return bench._row(name).measure

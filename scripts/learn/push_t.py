@@ -6,8 +6,11 @@ a training, in a folder named after what makes it; training and playing go on wh
 Legend: S trainings, E episodes.
 """
 
+import fcntl
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +25,6 @@ from scripts.config import load_config
 from scripts.evaluation import make_push_t_player
 from scripts.learn.row import Figures, Measured, Verdict, judge
 from scripts.training_data import window_samplers
-from scripts.workers import play_seeds
 
 FIRST_SEED = 100_000
 Settings = tuple[str, ...]  # of a recipe, as `feelforward train --set` takes them
@@ -105,18 +107,18 @@ def settled(kept: bool, measured: Measured[PushTCell], *, certain: bool = True) 
 
 @dataclass(frozen=True, slots=True)
 class PushTBench:
-    """Where the demonstrations are, where trainings go, and how many processes play."""
+    """Where the demonstrations are, and where trainings go."""
 
     data: tuple[Path, ...]
     runs: Path
-    workers: int = 1
+    quiet: bool = False  # where several train at once, whose bars would mingle
 
     def measure(self, cell: PushTCell) -> Figures:
         """Trains, unless that is done, and plays; per episode what the benchmark reports."""
         done = self.train(cell)
-        make = partial(_make_player, str(done.checkpoint), cell.sampling)
+        play = make_push_t_player(partial(_load, done.checkpoint, cell.sampling))
         seeds = range(FIRST_SEED, FIRST_SEED + cell.episodes)
-        results = [each.result for each in play_seeds(make, seeds, workers=self.workers)]
+        results = [play(seed).result for seed in seeds]
         return {
             "max_reward": [result.scores["max_reward"] for result in results],
             "success": [result.success for result in results],
@@ -125,21 +127,28 @@ class PushTBench:
         }
 
     def train(self, cell: PushTCell) -> TrainResult:
-        """The same as `feelforward train`."""
+        """The same as `feelforward train`. Who needs it too, waits until it is done."""
         recipe, run = cell.trained_recipe(), self.runs / cell.run_name
         training, held_out = window_samplers(recipe, self.data)
-        return train(
-            recipe,
-            training,
-            run,
-            validation=held_out,
-            resume=(run / STATE).exists(),
-            command=f"feelforward bench learn ({cell.name})",
-        )
+        with alone(self.runs / f"{cell.run_name}.lock"):
+            return train(
+                recipe,
+                training,
+                run,
+                validation=held_out,
+                resume=(run / STATE).exists(),
+                command=f"feelforward bench learn ({cell.name})",
+                progress=not self.quiet,
+            )
 
 
-def _make_player(checkpoint: str, sampling: Sampling):  # in a worker process
-    return make_push_t_player(partial(_load, Path(checkpoint), sampling))
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """One process at a time; the lock of one that dies is free."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _load(checkpoint: Path, sampling: Sampling) -> DiffusionPolicy:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from policy.data import LeRobotWriter
 from robot_io.errors import FeelforwardError
 from scripts.learn import push_t_rows
 from scripts.learn.evaluations import Evaluations
-from scripts.learn.push_t import DDPM, PushTBench, PushTCell
+from scripts.learn.push_t import DDPM, PushTBench, PushTCell, alone
 from scripts.learn.push_t_rows import ROWS, Denoisers, PushT
 from scripts.stats import crossed_difference, crossed_interval, student_quantile
 
@@ -194,6 +195,21 @@ def test_starts_that_both_play_cancel_in_a_difference() -> None:
 
 
 # ---- all of it, in small
+
+
+def test_who_needs_a_training_that_goes_on_waits_for_it(tmp_path: Path) -> None:
+    entered = Event()
+
+    def enter() -> None:
+        with alone(tmp_path / "runs" / "one.lock"):
+            entered.set()
+
+    waiting = Thread(target=enter)
+    with alone(tmp_path / "runs" / "one.lock"):
+        waiting.start()
+        assert not entered.wait(0.2)
+    assert entered.wait(10)
+    waiting.join()
 
 
 @pytest.mark.slow

@@ -29,10 +29,10 @@ def test_a_cut_run_measures_only_what_is_missing(tmp_path: Path) -> None:
         return {"order": 1.0, "steps": (20, 40)}
 
     cells = [OrderCell(solver, "CondOT", 1) for solver in ("Euler", "DDIM", "Heun")]
-    first = CellLog(tmp_path / "order.jsonl").measure(cells, measure)
+    first = CellLog(tmp_path / "order.jsonl").measure(cells, lambda: measure)
     next(first)
     next(first)
-    again = list(CellLog(tmp_path / "order.jsonl").measure(cells, measure))
+    again = list(CellLog(tmp_path / "order.jsonl").measure(cells, lambda: measure))
     assert asked == ["Euler", "DDIM", "Heun"]
     assert [cell for cell, _ in again] == cells
     assert again[0][1] == {"order": 1.0, "steps": [20, 40]}
@@ -41,8 +41,19 @@ def test_a_cut_run_measures_only_what_is_missing(tmp_path: Path) -> None:
 def test_other_settings_are_other_cells(tmp_path: Path) -> None:
     log = CellLog(tmp_path / "modes.jsonl")
     for plans in (10, 20):
-        list(log.measure([ModesCell("flow", 0, plans)], lambda cell: {"plans": cell.plans}))
+        list(log.measure([ModesCell("flow", 0, plans)], lambda: lambda cell: {"plans": cell.plans}))
     assert len((tmp_path / "modes.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.slow
+def test_cells_measured_by_several_processes_come_in_order(tmp_path: Path) -> None:
+    for workers in ("1", "2"):
+        where = ["--out", str(tmp_path / workers), "--json", str(tmp_path / f"{workers}.json")]
+        main(["bench", "learn", "order", "--workers", workers, *where])
+    one, two = (json.loads((tmp_path / f"{n}.json").read_text())["rows"]["order"] for n in (1, 2))
+    assert [cell["solver"] for cell in one["cells"]] == [cell["solver"] for cell in two["cells"]]
+    orders = [[cell["order"] for cell in log["cells"]] for log in (one, two)]
+    assert orders[0] == pytest.approx(orders[1], abs=1e-6)
 
 
 def test_a_log_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
