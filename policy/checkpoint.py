@@ -5,7 +5,7 @@ Configuration, statistics and card are written before the weights; every file is
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pydantic
@@ -50,13 +50,29 @@ def resampled(config: PolicyConfig, sampling: Mapping[str, object]) -> PolicyCon
     """The same policy, drawn in another way. Raises FeelforwardError where that makes no sense."""
     content = config.model_dump()
     content["sampling"] |= sampling
+    return _checked(content, f"sampling = {dict(sampling)}")
+
+
+def told(config: PolicyConfig, goals: Mapping[str, Sequence[float]]) -> PolicyConfig:
+    """The same policy, told these goals once and for all, so that they need not be observed."""
+    content = config.model_dump()
+    known = {stream["name"]: stream for stream in content["vectors"] if stream["goal"]}
+    for name, value in goals.items():
+        if name not in known:
+            has = f"its goals in numbers: {', '.join(known)}" if known else "it has none"
+            raise FeelforwardError(f"{name} is no goal of this policy; {has}.")
+        known[name]["value"] = value
+    return _checked(content, f"goals = {dict(goals)}")
+
+
+def _checked(content: Mapping[str, object], what: str) -> PolicyConfig:
     try:
         return PolicyConfig.model_validate(content)
     except pydantic.ValidationError as error:
         fault = error.errors()[0]
         place = "".join(f"{part}: " for part in fault["loc"][1:])
         reason = fault["msg"].removeprefix("Value error, ")
-        raise FeelforwardError(f"sampling = {dict(sampling)}: {place}{reason}.") from error
+        raise FeelforwardError(f"{what}: {place}{reason}.") from error
 
 
 def checkpoint_folder(directory: Path) -> Path:
@@ -136,19 +152,22 @@ def export_checkpoint(
     *,
     half: bool = True,
     sampling: Mapping[str, object] | None = None,
+    goals: Mapping[str, Sequence[float]] | None = None,
 ) -> None:
     """Copies a checkpoint, by default with its weights in 16 bits, after checking that it loads.
 
-    `sampling` as in `load_checkpoint`: the copy draws its plans that way.
+    `sampling` as in `load_checkpoint`: the copy draws its plans that way. `goals`: what goals in
+    numbers say, in the copy once and for all.
     """
     source = checkpoint_folder(source)
-    recipe, sampling = read_recipe(source), sampling if sampling is not None else {}
-    recipe = recipe.model_copy(update={"policy": resampled(recipe.policy, sampling)})
-    load_checkpoint(source)
+    recipe, statistics = read_recipe(source), read_statistics(source)
+    policy = told(resampled(recipe.policy, sampling or {}), goals or {})
+    recipe = recipe.model_copy(update={"policy": policy})
+    load_weights(statistics.make_network(policy), source / WEIGHTS)
     weights, _ = storage.read_tensors(source / WEIGHTS)
     if half:
         weights = {name: tensor.to(torch.float16) for name, tensor in weights.items()}
-    save_description(target, recipe, read_statistics(source))
+    save_description(target, recipe, statistics)
     if (source / CARD).exists():
         storage.write_text(target / CARD, storage.read_text(source / CARD))
     save_weights(target, weights)

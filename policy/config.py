@@ -16,10 +16,19 @@ StreamName = Annotated[str, Field(min_length=1, pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 class VectorStream(Frozen):
-    """A stream of numbers: poses, joint angles, key points."""
+    """A stream of numbers: poses, joint angles, key points; a goal, a task, an embedded text."""
 
     name: StreamName
     history: int = Field(default=1, ge=1, le=64)  # steps, the newest is the observed one
+    goal: bool = False  # says what is to be done, not what is: see `generative.null_share`
+    # of a goal that is told once and for all, so that nobody need observe it
+    value: tuple[float, ...] | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "VectorStream":
+        if self.value is not None and not self.goal:
+            raise ValueError(f"{self.name} is observed: only a goal may have a value")
+        return self
 
 
 class ImageStream(Frozen):
@@ -27,6 +36,7 @@ class ImageStream(Frozen):
 
     name: StreamName
     history: int = Field(default=1, ge=1, le=8)
+    goal: bool = False  # shows what is to be done, not what is: see `generative.null_share`
     kind: Literal["camera", "tactile"] = "camera"
     # of a camera: "light" takes a millisecond on a processor, "resnet18" is what the field uses
     encoder: Literal["light", "resnet18"] = "light"
@@ -37,6 +47,8 @@ class ImageStream(Frozen):
     def _consistent(self) -> "ImageStream":
         if self.kind == "tactile" and self.encoder != "light":
             raise ValueError(f'{self.name} is tactile: its encoder must be "light"')
+        if self.kind == "tactile" and self.goal:
+            raise ValueError(f"{self.name} is felt: it cannot be a goal")
         return self
 
 
@@ -87,6 +99,8 @@ class PolicyConfig(Frozen):
         names = [stream.name for stream in (*self.vectors, *self.images)]
         if len(set(names)) < len(names):
             raise ValueError(f"each stream may be named once, got {names}")
+        if all(stream.goal for stream in self.vectors):
+            raise ValueError("all vectors are goals: one at least must be observed")
         check_fit(self.generative, self.sampling)
         if self.given_rows and self.generative.head != "flow":
             raise ValueError(
@@ -100,6 +114,8 @@ class PolicyConfig(Frozen):
         history = self.history()
         if "measured" not in history:
             raise ValueError('action = "tool" needs the vector stream "measured"')
+        if {"measured", "commanded"} & {stream.name for stream in self.vectors if stream.goal}:
+            raise ValueError("measured and commanded are observed: they cannot be goals")
         if history.get("commanded", 1) > history["measured"]:
             raise ValueError(
                 f"commanded has a history of {history['commanded']} steps, measured of "
@@ -108,7 +124,8 @@ class PolicyConfig(Frozen):
 
     def history(self) -> dict[str, int]:
         """Steps of every stream that an observation must hold."""
-        return {stream.name: stream.history for stream in (*self.vectors, *self.images)}
+        observed = [stream for stream in self.vectors if stream.value is None]
+        return {stream.name: stream.history for stream in (*observed, *self.images)}
 
 
 class TrainConfig(Frozen):

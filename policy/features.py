@@ -41,8 +41,8 @@ class Features(Protocol):
 
 
 def make_features(config: PolicyConfig) -> Features:
-    """The representation that `config.action` names."""
-    names = tuple(stream.name for stream in config.vectors)
+    """The representation that `config.action` names; the numbers of goals come last."""
+    names = tuple(stream.name for stream in sorted(config.vectors, key=lambda each: each.goal))
     return ToolFeatures(names) if config.action == "tool" else VectorFeatures(names)
 
 

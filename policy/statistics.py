@@ -73,14 +73,22 @@ class Statistics:
 
     def make_network(self, config: PolicyConfig) -> PolicyNetwork:
         """With fresh weights; raises FeelforwardError when it does not fit `config`."""
-        missing = config.history().keys() - self.vector_sizes.keys() - self.image_sizes.keys()
+        names = {stream.name for stream in (*config.vectors, *config.images)}
+        missing = names - self.vector_sizes.keys() - self.image_sizes.keys()
         if missing:
             raise FeelforwardError(f"stats.json knows no stream {', '.join(sorted(missing))}.")
+        for stream in config.vectors:
+            size = self.vector_sizes[stream.name]
+            if stream.value is not None and len(stream.value) != size:
+                raise FeelforwardError(
+                    f"The goal {stream.name} has {size} numbers, got {list(stream.value)}."
+                )
         return PolicyNetwork(
             config,
             feature_size=self.observation.offset.shape[-1],
             action_size=self.action.offset.shape[-1],
             image_sizes=self.image_sizes,
+            goal_size=sum(s.history * self.vector_sizes[s.name] for s in config.vectors if s.goal),
         ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -142,6 +150,11 @@ def _features_of(features: Features, batch: Batch) -> tuple[Tensor, Tensor]:
 def _check(config: PolicyConfig, batch: Batch) -> None:
     """That the data hold what the recipe asks for; raises FeelforwardError."""
     for stream in config.vectors:
+        if stream.value is not None:
+            raise FeelforwardError(
+                f"The goal {stream.name} has a value, but a training learns all values of the "
+                "data: remove it. feelforward export --goal tells a trained policy its goal."
+            )
         _check_stream("vector", stream.name, batch.vectors)
     for stream in config.images:
         _check_stream("image", stream.name, batch.images)

@@ -75,7 +75,7 @@ class _Subject:
         with torch.no_grad():
             observed = self._observed(1)
             began_ns = self.clock.now_ns()
-            condition = self.network.condition(*observed)
+            condition = self.network.condition(self.network.look(*observed))
             took_ns.append(("encode", self.clock.now_ns() - began_ns))
             film_BM = condition.film_BM + self.network.time_film(torch.tensor([t]))
             for _ in range(10):
@@ -93,7 +93,7 @@ class _Subject:
         observed, t_B = self._observed(TRAINED), torch.rand(TRAINED)
         self.network.zero_grad(set_to_none=True)
         began_ns = self.clock.now_ns()
-        condition = self.network.condition(*observed)
+        condition = self.network.condition(self.network.look(*observed))
         self.network.predict(x_BHA, t_B, condition).square().mean().backward()
         return self.clock.now_ns() - began_ns
 

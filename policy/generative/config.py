@@ -62,7 +62,8 @@ class GenerativeConfig(Frozen):
     weight: Literal["none", "velocity", "noise", "data", "v", "min_snr"] = "none"
     times: Literal["uniform", "logit_normal", "beta", "levels"] = "uniform"  # that training sees
     shortcut: bool = False  # also learn long steps, for plans of 1 or 2 evaluations
-    # share of examples that are learnt without their observation, for classifier-free guidance
+    # share of examples that are learnt without their goal (where no stream is a goal, without their
+    # whole observation), for classifier-free guidance
     null_share: float = Field(default=0.0, ge=0, le=0.9)
 
     @model_validator(mode="after")
@@ -97,7 +98,7 @@ class SamplingConfig(Frozen):
     # all noise is so many times its size: below 1 plans keep closer to what is most likely
     temperature: float = Field(default=1.0, ge=0, le=1)
     clip: bool = False  # data predictions to the range of the demonstrations
-    guidance_weight: float = Field(default=1.0, ge=0, le=20)  # 1: as learnt, 0: no observation
+    guidance_weight: float = Field(default=1.0, ge=0, le=20)  # 1: as learnt, 0: no goal
     # flow times from .. to within which the weight holds; 1 outside
     guidance_interval: tuple[
         Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]

@@ -15,7 +15,8 @@ def classifier_free(conditional: Field, pair: Pair, *, weight: Callable[[float],
     w = 1 is the conditional field itself, w = 0 the unconditional one, w > 1 exaggerates what y
     changes. (Holderrieth and Erives 2025, section 5.1; the paper's own w is one less.) The weights
     of both fields add up to 1, so it does not matter whether they tell velocity, noise, data, score
-    or v. A network learns both when some of its examples hide y (`null_share` in a recipe).
+    or v. A network learns both when some of its examples hide y (`null_share` in a recipe): the
+    goal, or the whole observation where no stream is a goal.
 
     Only for w = 0 and w = 1 are the marginals those of a known distribution.
     """

@@ -4,8 +4,9 @@ Legend: B batch, T frames, HWC image, F numbers of an observation, E embedding, 
 A numbers of an action, M modulation numbers, N observation tokens of C channels.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import torch
 from torch import Tensor, nn
@@ -35,12 +36,21 @@ class Guess:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What the encoders say of an observation, each by itself, and the first guess from it."""
+
+    parts: Sequence[Tensor]  # (B, E) each
+    guess: Guess | None  # none without images
+
+
+@dataclass(frozen=True)
 class Condition:
     """What the denoiser knows: the observation's share of the modulation, and a first guess."""
 
     film_BM: Tensor
     guess: Guess | None  # none without images
     token_BNC: Tensor | None = None  # for a denoiser that looks at what was observed
+    without: "Condition | None" = None  # the same with its goal hidden, for guidance
 
     def repeated(self, times: int) -> "Condition":
         """Each observation `times` times in a row."""
@@ -55,7 +65,7 @@ class Condition:
         return self._each(lambda x, y: torch.cat([x, y]), other)
 
     def where(self, hidden_B: Tensor, other: "Condition") -> "Condition":
-        """`other` (of batch 1) for the examples that are hidden."""
+        """`other` for the examples that are hidden."""
 
         def chosen(x: Tensor, y: Tensor) -> Tensor:
             return torch.where(hidden_B.reshape(-1, *[1] * (x.ndim - 1)), y, x)
@@ -63,7 +73,10 @@ class Condition:
         return self._each(chosen, other)
 
     def _each(self, change: Callable[..., Tensor], *others: "Condition") -> "Condition":
-        """`change` of every tensor that there is, given those of `others` beside it."""
+        """`change` of every tensor that there is, given those of `others` beside it.
+
+        What comes of several has no goal that could be hidden from all of it.
+        """
         every = (self, *others)
         guess = None
         if self.guess is not None:
@@ -74,7 +87,10 @@ class Condition:
             )
         tokens = [each.token_BNC for each in every if each.token_BNC is not None]
         token_BNC = change(*tokens) if tokens else None
-        return Condition(change(*[each.film_BM for each in every]), guess, token_BNC)
+        without = None
+        if self.without is not None and not others:
+            without = self.without._each(change)
+        return Condition(change(*[each.film_BM for each in every]), guess, token_BNC, without)
 
 
 class PolicyNetwork(nn.Module):
@@ -88,78 +104,89 @@ class PolicyNetwork(nn.Module):
         feature_size: int,
         action_size: int,
         image_sizes: Mapping[str, tuple[int, int, int]],
+        goal_size: int = 0,
     ) -> None:
+        """`goal_size`: so many of an observation's numbers, the last, say what is to be done."""
         super().__init__()
         embedding = config.network.embedding
         self.generative = config.generative
         self.path = make_path(config.generative.path)
         self.rows = (config.horizon, action_size)
-        self.features = nn.Sequential(
-            nn.Linear(feature_size, embedding),
-            nn.SiLU(),
-            nn.Linear(embedding, embedding),
-        )
+        self.sizes = (feature_size - goal_size, goal_size)
+        self.features = _numbers_encoder(self.sizes[0], embedding)
         self.encoders = nn.ModuleDict(
             {
                 stream.name: make_encoder(stream, image_sizes[stream.name])
                 for stream in config.images
             }
         )
+        self.goal = _numbers_encoder(goal_size, embedding) if goal_size else None
+        self.observed = [stream.name for stream in config.images if not stream.goal]
         self.may_give_rows = config.given_rows > 0
         self.denoiser = make_denoiser(
             config.network,
             horizon=config.horizon,
-            input_size=action_size * (2 if config.images else 1) + self.may_give_rows,
+            input_size=action_size * (2 if self.observed else 1) + self.may_give_rows,
             action_size=outputs(action_size) if self.generative.head == "gmm" else action_size,
         )
         if self.generative.head == "gmm":  # components that begin alike would remain so
             nn.init.normal_(self.denoiser.out.bias, std=0.5)
         modulation = self.denoiser.modulation
-        seen = IMAGE_EMBEDDING * len(config.images)
-        self.join = nn.Linear(embedding + seen, embedding)
+        sizes = [embedding, *[IMAGE_EMBEDDING] * len(config.images), *[embedding] * bool(goal_size)]
+        goals = [False, *[stream.goal for stream in config.images], *[True] * bool(goal_size)]
+        self.may_hide = goals if any(goals) else [True] * len(sizes)  # of each part
+        self.join = nn.Linear(sum(sizes), embedding)
+        seen = IMAGE_EMBEDDING * len(self.observed)
         self.glance = (
-            Glance(feature_size + seen, (config.horizon, action_size)) if config.images else None
+            Glance(self.sizes[0] + seen, (config.horizon, action_size)) if self.observed else None
         )
         self.observation_modulation = nn.Linear(embedding, modulation)
         self.time_modulation = TimeModulation(modulation)
         self.step_modulation = TimeModulation(modulation) if self.generative.shortcut else None
-        self.null_E = (  # what the encoders say where the observation is hidden
-            nn.Parameter(torch.zeros(embedding + seen)) if self.generative.null_share else None
+        hidden = sum(compress(sizes, self.may_hide))
+        self.null_E = (  # what the encoders say of what is hidden
+            nn.Parameter(torch.zeros(hidden)) if self.generative.null_share else None
         )
         self.tokens = None
         if isinstance(self.denoiser, DiT):
-            sizes = [embedding, *[IMAGE_EMBEDDING] * len(config.images)]
             self.tokens = ObservationTokens(sizes, self.denoiser.token_size)
             start_at_zero(self.observation_modulation, self.time_modulation.out)
             if self.step_modulation is not None:
                 start_at_zero(self.step_modulation.out)
 
-    def condition(
-        self, feature_BF: Tensor, still_BF: Tensor, image: Mapping[str, Tensor]
-    ) -> Condition:
+    def look(self, feature_BF: Tensor, still_BF: Tensor, image: Mapping[str, Tensor]) -> Seen:
         """`still_BF`: the same observation without a past; `image`: (B, T, H, W, C) each."""
-        parts = [self.features(feature_BF)]
-        parts += [encoder(image[name]) for name, encoder in self.encoders.items()]
+        own_BF, goal_BF = feature_BF.split(self.sizes, -1)
+        looks = {name: encoder(image[name]) for name, encoder in self.encoders.items()}
+        parts = [self.features(own_BF), *looks.values()]
+        if self.goal is not None:
+            parts.append(self.goal(goal_BF))
         guess = None
         if self.glance is not None:
-            guess = self.glance(still_BF, torch.cat(parts[1:], -1))
-        return self._known(parts, guess)
+            seen_BE = torch.cat([looks[name] for name in self.observed], -1)
+            guess = self.glance(still_BF[:, : self.sizes[0]], seen_BE)
+        return Seen(parts, guess)
 
-    def null_condition(self) -> Condition:
-        """Of an observation that is hidden, batch 1: learnt, and around the mean of all data."""
+    def condition(self, seen: Seen) -> Condition:
+        """What is known from all of it."""
+        known = functional.silu(self.join(functional.silu(torch.cat([*seen.parts], -1))))
+        token_BNC = None if self.tokens is None else self.tokens(seen.parts)
+        return Condition(self.observation_modulation(known), seen.guess, token_BNC)
+
+    def condition_without_goal(self, seen: Seen) -> Condition:
+        """The goal hidden: something learnt stands in its place. Where no stream is a goal, all of
+        the observation is hidden, and the guess is the mean of all data.
+        """
         assert self.null_E is not None
-        sizes = [self.features[-1].out_features, *[IMAGE_EMBEDDING] * len(self.encoders)]
-        guess = None
-        if self.glance is not None:
-            mean_BHA = self.null_E.new_zeros(1, *self.rows)
-            guess = Guess(mean_BHA, torch.ones_like(mean_BHA))
-        return self._known(list(self.null_E[None].split(sizes, -1)), guess)
-
-    def _known(self, parts: list[Tensor], guess: Guess | None) -> Condition:
-        """From what each encoder says."""
-        known = functional.silu(self.join(functional.silu(torch.cat(parts, -1))))
-        token_BNC = None if self.tokens is None else self.tokens(parts)
-        return Condition(self.observation_modulation(known), guess, token_BNC)
+        hidden = iter(self.null_E.split([p.shape[-1] for p in compress(seen.parts, self.may_hide)]))
+        parts = [
+            next(hidden).expand_as(part) if may_hide else part
+            for part, may_hide in zip(seen.parts, self.may_hide, strict=True)
+        ]
+        guess = seen.guess
+        if guess is not None and all(self.may_hide):
+            guess = Guess(torch.zeros_like(guess.mean_BHA), torch.ones_like(guess.spread_BHA))
+        return self.condition(Seen(parts, guess))
 
     def predict(
         self,
@@ -277,6 +304,10 @@ class Glance(nn.Module):
         hidden = self.layers(torch.cat([feature_BF, seen_BE], -1))
         spread = SMALLEST_SPREAD + functional.softplus(self.spread(hidden.detach()))
         return Guess(self.mean(hidden).unflatten(-1, self.chunk), spread.unflatten(-1, self.chunk))
+
+
+def _numbers_encoder(size: int, embedding: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(size, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
 
 
 def scale_image(image: Tensor) -> Tensor:

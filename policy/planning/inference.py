@@ -4,12 +4,13 @@ Legend: B batch (1), T steps, H rows, D width of a row, A numbers of an action, 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from policy.config import Joining, PolicyConfig
+from policy.config import Joining, PolicyConfig, VectorStream
 from policy.features import Streams, make_features, without_past
 from policy.generative.method import make_path
 from policy.networks.network import PolicyNetwork, scale_image
@@ -90,9 +91,7 @@ class DiffusionPolicy:
 
         Raises ValueError when a stream is missing, too short, of the wrong size or not finite.
         """
-        streams = as_streams(
-            {s.name: self._vector(observation, s.name) for s in self.config.vectors}
-        )
+        streams = as_streams({s.name: self._vector(observation, s) for s in self.config.vectors})
         images = {
             s.name: torch.from_numpy(self._image(observation, s.name)) for s in self.config.images
         }
@@ -122,7 +121,11 @@ class DiffusionPolicy:
             for each in (streams, without_past(streams))
         )
         scaled = {name: scale_image(image) for name, image in images.items()}
-        condition = self._network.condition(feature_BF, still_BF, scaled)
+        seen = self._network.look(feature_BF, still_BF, scaled)
+        condition = self._network.condition(seen)
+        if self.config.sampling.guidance_weight != 1:
+            without = self._network.condition_without_goal(seen)
+            condition = replace(condition, without=without)
         target, start = self._target(streams, leftover), 0.0
         if self._warm_start is not None:
             seen = [still_BF] if condition.guess is None else [still_BF, condition.guess.mean_BHA]
@@ -143,9 +146,12 @@ class DiffusionPolicy:
         )
         return Target(action_BHA[0], kept, min(leftover.delay_rows, kept))
 
-    def _vector(self, observation: Observation, name: str) -> np.ndarray:
+    def _vector(self, observation: Observation, stream: VectorStream) -> np.ndarray:
         """(1, T, D) of the last steps."""
-        steps, size = self.config.history()[name], self._statistics.vector_sizes[name]
+        name = stream.name
+        steps, size = stream.history, self._statistics.vector_sizes[name]
+        if stream.value is not None:
+            return np.tile(np.asarray(stream.value), (1, steps, 1))
         x = np.asarray(_stream(observation.vectors, name))
         if x.ndim != 2 or len(x) < steps or x.shape[1] != size:
             raise ValueError(f"{name} has shape {x.shape}, allowed ({steps} or more, {size})")

@@ -32,10 +32,6 @@ class NetworkFields:
         self._weight = guidance_schedule(sampling.guidance_weight, sampling.guidance_interval)
         self._shortcut = config.generative.shortcut
         self._film: dict[tuple[float, float], Tensor] = {}
-        self._null = None
-        if sampling.guidance_weight != 1:
-            with torch.no_grad():
-                self._null = network.null_condition()
 
     def tabulate(self, *samplers: Sampler) -> None:
         """The modulation at every time that these ask for."""
@@ -56,13 +52,13 @@ class NetworkFields:
         def conditional(x: Tensor, t: float) -> Tensor:
             return told(x, t, condition)
 
-        if self._null is None:
+        if condition.without is None:
             return conditional
-        both = condition.followed_by(self._null.repeated(len(condition.film_BM)))
+        both = condition.followed_by(condition.without)
 
         def pair(x: Tensor, t: float) -> tuple[Tensor, Tensor]:
-            with_observation, without = told(torch.cat([x, x]), t, both).chunk(2)
-            return with_observation, without
+            with_goal, without = told(torch.cat([x, x]), t, both).chunk(2)
+            return with_goal, without
 
         return classifier_free(conditional, pair, weight=self._weight)
 

@@ -17,7 +17,7 @@ from policy.data.share import WHOLE, Share
 from policy.features import Features, without_past
 from policy.generative.method import draw_times
 from policy.generative.shortcut import EVERY, draw_steps
-from policy.networks.network import Condition, Guess, PolicyNetwork, scale_image
+from policy.networks.network import Guess, PolicyNetwork, scale_image
 from policy.statistics import Statistics, as_streams
 from policy.training.augment import colour_jitter, random_shift
 from policy.training.chunk_loss import DrawnChunk, GivenRows, chunk_loss, mean_square
@@ -67,11 +67,13 @@ class Objective:
             hidden_B1 = luck_B1 < train.history_dropout
             feature_BF = torch.where(hidden_B1.to(self.device), still_BF, feature_BF)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=train.bf16):
-            condition = network.condition(feature_BF, still_BF, images)
+            seen = network.look(feature_BF, still_BF, images)
+            condition = network.condition(seen)
             given = self._given(draws_BHA, generator, share) if augment else None
             told = condition
             if augment and generative.null_share:
-                told = self._partly_hidden(network, condition, generator, share)
+                hidden_B = self._hidden(len(action_BHA), generator, share)
+                told = condition.where(hidden_B, network.condition_without_goal(seen))
             kept_BH1 = self._kept(batch)
             chunk = DrawnChunk(
                 draws_BHA,
@@ -116,14 +118,10 @@ class Objective:
         )
         return GivenRows(mask_BH1, action_BHA + size * noise_BHA.to(self.device))
 
-    def _partly_hidden(
-        self, network: PolicyNetwork, condition: Condition, generator: Generator, share: Share
-    ) -> Condition:
-        """Some examples without their observation, for classifier-free guidance."""
-        batch = len(condition.film_BM)
+    def _hidden(self, batch: int, generator: Generator, share: Share) -> Tensor:
+        """Which examples are learnt without their goal, (B,), for classifier-free guidance."""
         luck_B = share.of(lambda n: torch.rand(n, generator=generator), batch)
-        hidden_B = luck_B < self.recipe.policy.generative.null_share
-        return condition.where(hidden_B.to(self.device), network.null_condition())
+        return (luck_B < self.recipe.policy.generative.null_share).to(self.device)
 
     def _long_steps(
         self, t_B: Tensor, generator: Generator, share: Share

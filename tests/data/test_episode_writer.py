@@ -128,6 +128,7 @@ def test_a_crash_between_any_two_files_loses_nothing_saved(
     assert json.loads((tmp_path / "meta/info.json").read_text())["total_episodes"] == found + 1
 
 
+@pytest.mark.slow
 def test_a_killed_collector_loses_no_saved_episode(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SAVE_FOR_EVER, str(tmp_path / "demos")]
     environment = {"PYTHONPATH": f"{Path(__file__).parents[2]}:{Path(__file__).parent}"}

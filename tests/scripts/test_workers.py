@@ -45,6 +45,7 @@ def test_no_workers_are_refused() -> None:
 
 
 def make_bulk() -> Callable[[int], bytes]:
+    worker_module.PATIENCE_S = 3  # where two signals were one
     return lambda seed: bytes(20_000_000)
 
 

@@ -15,7 +15,7 @@ from policy.config import Joining, NetworkConfig
 from policy.generative.config import GenerativeConfig
 from policy.generative.paths import CondOT
 from policy.networks.dit import Attention, Block, DiT, ObservationTokens
-from policy.networks.network import Condition, PolicyNetwork
+from policy.networks.network import Condition, PolicyNetwork, Seen
 from policy.planning.joining import Target, guidance, guided
 from policy.training.train import train
 from robot_io.types import Leftover, MonoNs, Observation
@@ -48,11 +48,15 @@ def awake(network: nn.Module) -> nn.Module:
 
 
 def condition_of(network: PolicyNetwork, batch: int = 2) -> Condition:
+    return network.condition(seen_by(network, batch))
+
+
+def seen_by(network: PolicyNetwork, batch: int = 2) -> Seen:
     images = {
         name: torch.rand(batch, 2, *TOUCH) if "tactile" in name else torch.rand(batch, 1, *CAMERA)
         for name in network.encoders
     }
-    return network.condition(torch.randn(batch, 20), torch.randn(batch, 20), images)
+    return network.look(torch.randn(batch, 20), torch.randn(batch, 20), images)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +163,8 @@ def test_candidates_of_one_observation_share_its_tokens() -> None:
 
 def test_an_observation_that_is_hidden_is_hidden_in_the_tokens_too() -> None:
     network = small_network(images=True, null_share=0.2)
-    known, null = condition_of(network), network.null_condition()
+    seen = seen_by(network)
+    known, null = network.condition(seen), network.condition_without_goal(seen)
     partly = known.where(torch.tensor([True, False]), null)
     assert partly.token_BNC is not None and known.token_BNC is not None
     assert null.token_BNC is not None

@@ -51,7 +51,7 @@ def test_the_whole_network_learns_in_all_its_parts(horizon: int) -> None:
     images = {s.name: torch.rand(2, s.history, *sizes[s.name]) for s in config.images}
     x_BHA = torch.randn(2, horizon, 10)
     for _ in range(2):  # the first convolutions wake up after one step, behind zero weights
-        condition = network.condition(torch.randn(2, 20), torch.randn(2, 20), images)
+        condition = network.condition(network.look(torch.randn(2, 20), torch.randn(2, 20), images))
         velocity_BHA = network.predict(x_BHA, torch.rand(2), condition)
         assert condition.guess is not None
         guess = condition.guess.mean_BHA + condition.guess.spread_BHA

@@ -55,7 +55,7 @@ def test_a_policy_with_it_learns_in_all_its_parts() -> None:
         config, feature_size=20, action_size=10, image_sizes={"wrist": (64, 64, 3)}
     )
     image = {"wrist": torch.rand(2, 1, 64, 64, 3)}
-    condition = network.condition(torch.randn(2, 20), torch.randn(2, 20), image)
+    condition = network.condition(network.look(torch.randn(2, 20), torch.randn(2, 20), image))
     assert condition.guess is not None
     condition.guess.mean_BHA.square().mean().backward()
     encoder = network.encoders["wrist"]

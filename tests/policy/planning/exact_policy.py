@@ -24,7 +24,7 @@ LEFT_OR_RIGHT = chunks(-0.8, 0.8)
 
 
 class ExactNetwork(PolicyNetwork):
-    """Tells the best prediction there is; of a hidden observation that of `without`."""
+    """Tells the best prediction there is; of a hidden goal that of `without`."""
 
     def __init__(
         self,
@@ -43,9 +43,6 @@ class ExactNetwork(PolicyNetwork):
 
     def time_film(self, t_B: Tensor, step_B: Tensor | None = None) -> Tensor:
         return torch.zeros(len(t_B), 1)
-
-    def null_condition(self) -> Condition:
-        return Condition(torch.ones(1, 1), None)
 
     def denoise(
         self, x_BHA: Tensor, t: Tensor | float, film_BM: Tensor, condition: Condition
@@ -66,8 +63,8 @@ class ExactNetwork(PolicyNetwork):
 
 
 def condition() -> Condition:
-    """An observation that is there."""
-    return Condition(torch.zeros(1, 1), None)
+    """A goal that is there, and could be hidden."""
+    return Condition(torch.zeros(1, 1), None, without=Condition(torch.ones(1, 1), None))
 
 
 def flow_config(generative: dict | None = None, **sampling: object) -> PolicyConfig:

@@ -154,8 +154,9 @@ def test_a_hidden_observation_does_not_count(
         image = {
             n: scale_image(torch.from_numpy(x)) for n, x in sampler.sample(step).images.items()
         }
-        condition = network.condition(feature_BF, still_BF, image)
-        condition = condition.where(hidden_B, network.null_condition())
+        seen = network.look(feature_BF, still_BF, image)
+        condition = network.condition(seen)
+        condition = condition.where(hidden_B, network.condition_without_goal(seen))
         x_BHA, t_B = torch.ones(BATCH, 16, 10), torch.full((BATCH,), 0.4)
         told.append(network.predict(x_BHA, t_B, condition))
     same_B = (told[0] - told[1]).abs().amax((-2, -1)) < 1e-6

@@ -81,7 +81,7 @@ def test_several_draws_of_noise_are_averaged(monkeypatch: pytest.MonkeyPatch) ->
     for k in range(3):
         feature_BF, still_BF, action_BHA = objective._numbers(batch)
         images = {name: scale_image(torch.from_numpy(x)) for name, x in batch.images.items()}
-        condition = network.condition(feature_BF, still_BF, images)
+        condition = network.condition(network.look(feature_BF, still_BF, images))
         one = flow_matching_loss(
             lambda x, t, known=condition: network.predict(x, t, known),
             action_BHA,
@@ -203,7 +203,8 @@ def test_the_network_is_told_which_rows_are_given(monkeypatch: pytest.MonkeyPatc
     for name, parameter in network.denoiser.named_parameters():
         if name.endswith("conv.taps.weight"):
             parameter.data += 0.1 * torch.randn_like(parameter)
-    condition, t_B = network.condition(feature_BF, still_BF, {}), torch.full((4,), 0.4)
+    condition = network.condition(network.look(feature_BF, still_BF, {}))
+    t_B = torch.full((4,), 0.4)
     given_BH1 = torch.zeros(4, 16, 1, dtype=torch.bool)
     plain = network.predict(x, t_B, condition)
     assert torch.equal(network.predict(x, t_B, condition, given_BH1=given_BH1), plain)
