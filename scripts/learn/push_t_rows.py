@@ -83,7 +83,7 @@ class Images:
     def cells(self, size: Size) -> list[PushTCell]:
         """The small size trains the light network either way: a processor must do it."""
         if size == "small":
-            return repeated(PushTCell("light, U-Net", IMAGE_LIGHT), SMALL)
+            return repeated(PushTCell("light, MLP", IMAGE_LIGHT), SMALL)
         return repeated(PushTCell(self._name, self._recipe), FULL)
 
     def table(self, measured: Measured[PushTCell]) -> Table:
@@ -154,7 +154,7 @@ ROWS: dict[str, Callable[[PushTBench], Row[PushTCell]]] = {
     "push_t": PushT,
     "images": partial(Images, name="ResNet-18, U-Net", recipe=IMAGE, reward=IMAGE_REWARD),
     "images_light": partial(
-        Images, name="light, U-Net", recipe=IMAGE_LIGHT, reward=IMAGE_LIGHT_REWARD
+        Images, name="light, MLP", recipe=IMAGE_LIGHT, reward=IMAGE_LIGHT_REWARD
     ),
     "denoisers": Denoisers,
     "evaluations": Evaluations,

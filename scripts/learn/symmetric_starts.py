@@ -85,7 +85,8 @@ class SymmetricStarts:
         self._bench = bench
 
     def cells(self, size: Size) -> list[PushTCell]:
-        scale = replace(SMALL if size == "small" else FULL, episodes=PLANS[size])
+        scale = SMALL if size == "small" else replace(FULL, seeds=3)
+        scale = replace(scale, episodes=PLANS[size])
         training = {
             "flow": (),
             "DDPM": DDPM,

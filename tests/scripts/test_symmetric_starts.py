@@ -54,7 +54,7 @@ def test_plans_go_left_right_or_through_the_block(start: Start) -> None:
 def test_a_head_is_judged_by_the_ways_it_takes(tmp_path: Path) -> None:
     row = SymmetricStarts(BENCH)
     cells = row.cells("full")
-    assert {cell.seed for cell in cells} == set(range(5))
+    assert {cell.seed for cell in cells} == set(range(3))
     for cell in row.cells("small") + cells:
         resampled(cell.trained_recipe().policy, {})
 
