@@ -12,7 +12,8 @@ from policy.config import Joining, PolicyConfig
 from policy.generative.predictions import Prediction, convert
 from policy.generative.samplers import Field
 from policy.generative.sampling import Sampler, make_sampler
-from policy.networks.network import Condition, PolicyNetwork
+from policy.networks.condition import Condition
+from policy.networks.network import PolicyNetwork
 from policy.planning.joining import MAX_GUIDANCE, Target, continuing, guided, most_coherent
 from policy.planning.network_field import NetworkFields
 from robot_io.errors import FeelforwardError

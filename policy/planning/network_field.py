@@ -13,7 +13,8 @@ from policy.generative.guidance import classifier_free, guidance_schedule
 from policy.generative.samplers import Field
 from policy.generative.sampling import Sampler
 from policy.generative.shortcut import told_step
-from policy.networks.network import Condition, PolicyNetwork
+from policy.networks.condition import Condition
+from policy.networks.network import PolicyNetwork
 
 RowTime = Callable[[float], Tensor | float]  # t of the chunk -> t of each row, (H, 1), or of all
 

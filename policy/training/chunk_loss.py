@@ -14,7 +14,8 @@ from policy.generative.losses import prediction_loss
 from policy.generative.method import time_weight
 from policy.generative.predictions import combine
 from policy.generative.shortcut import EVERY, shortcut_loss
-from policy.networks.network import Condition, PolicyNetwork
+from policy.networks.condition import Condition
+from policy.networks.network import PolicyNetwork
 
 Predict = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # (x, t_B, step_B)
 

@@ -17,7 +17,8 @@ from policy.data.share import WHOLE, Share
 from policy.features import Features, without_past
 from policy.generative.method import draw_times
 from policy.generative.shortcut import EVERY, draw_steps
-from policy.networks.network import Guess, PolicyNetwork, scale_image
+from policy.networks.condition import Guess
+from policy.networks.network import PolicyNetwork, scale_image
 from policy.statistics import Statistics, as_streams
 from policy.training.augment import colour_jitter, random_shift
 from policy.training.chunk_loss import DrawnChunk, GivenRows, chunk_loss, mean_square

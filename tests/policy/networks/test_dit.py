@@ -14,8 +14,9 @@ from policy.checkpoint import load_checkpoint
 from policy.config import Joining, NetworkConfig
 from policy.generative.config import GenerativeConfig
 from policy.generative.paths import CondOT
+from policy.networks.condition import Condition, Seen
 from policy.networks.dit import Attention, Block, DiT, ObservationTokens
-from policy.networks.network import Condition, PolicyNetwork, Seen
+from policy.networks.network import PolicyNetwork
 from policy.planning.joining import Target, guidance, guided
 from policy.training.train import train
 from robot_io.types import Leftover, MonoNs, Observation

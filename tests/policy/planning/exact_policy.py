@@ -7,7 +7,8 @@ from policy.config import PolicyConfig
 from policy.generative.method import make_path
 from policy.generative.mixtures import GaussianMixture
 from policy.generative.paths import ProbabilityPath
-from policy.networks.network import Condition, PolicyNetwork
+from policy.networks.condition import Condition
+from policy.networks.network import PolicyNetwork
 
 ROWS = (16, 2)
 

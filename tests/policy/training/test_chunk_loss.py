@@ -13,7 +13,8 @@ from policy.features import make_features
 from policy.generative.method import time_weight
 from policy.generative.predictions import PREDICTIONS, combine
 from policy.generative.shortcut import EVERY, draw_steps
-from policy.networks.network import Condition, Guess, PolicyNetwork, scale_image
+from policy.networks.condition import Condition, Guess
+from policy.networks.network import PolicyNetwork, scale_image
 from policy.statistics import fit_statistics
 from policy.training.chunk_loss import DrawnChunk, GivenRows, chunk_loss
 from policy.training.objective import Objective, keyed_generator

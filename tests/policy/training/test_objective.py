@@ -14,7 +14,8 @@ from policy.features import make_features
 from policy.generative.losses import flow_matching_loss
 from policy.generative.paths import CondOT
 from policy.generative.samplers import grid_for, solve
-from policy.networks.network import Condition, Guess, PolicyNetwork, scale_image
+from policy.networks.condition import Condition, Guess
+from policy.networks.network import PolicyNetwork, scale_image
 from policy.statistics import fit_statistics
 from policy.training.objective import Objective, keyed_generator
 
