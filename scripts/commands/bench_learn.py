@@ -112,6 +112,8 @@ class BenchLearn:
         row, measured = self._row(name), []
         cells = row.cells(self.size)
         log = CellLog(self.out / f"{name}.jsonl")
+        if name not in NEED_NO_DATA:
+            print(f"Trainings: tensorboard --logdir {self.out / 'runs'}")
         with episode_progress() as progress:
             bar = progress.add_task(name, total=len(cells), note="")
             measuring = log.measure(cells, partial(_make_measure, self, name), workers=self.workers)
