@@ -54,12 +54,11 @@ class Offer:
 
 def offer_of(config: PolicyConfig) -> Offer:
     """What a checkpoint's config says about it."""
-    history = config.history()
     return Offer(
         config.step_ms * NS_PER_MS,
         config.horizon,
-        {stream.name: history[stream.name] for stream in config.vectors if stream.name in history},
-        {stream.name: history[stream.name] for stream in config.images},
+        {stream.name: stream.history for stream in config.vectors if stream.value is None},
+        {stream.name: stream.history for stream in config.images},
     )
 
 

@@ -45,11 +45,11 @@ class MixtureHead:
         return cls(logit.mean((-2, -1)), offset + scale * mean, std)
 
     def loss(self, z_BHA: Tensor, *, kept_BH1: Tensor | None = None) -> Tensor:
-        """Mean of -log p(z) per number, in nats; rows that are not kept have p = 1.
+        """Mean of -log p(z) per number, in nats, nearly; rows that are not kept have p = 1.
 
-        By that alone a component that begins nearest to all takes every example, gains weight, and
-        is the only one in the end (2 of 6 trainings of `bench learn modes`). So all of them learn a
-        small share of each example, weights included.
+        By the likelihood alone a component that begins nearest to all takes every example, gains
+        weight, and is the only one in the end (2 of 6 trainings of `bench learn modes`). So all of
+        them learn a small share of each example, weights included.
         """
         off = (z_BHA[:, None] - self.mean_BKHA) / self.std_BKHA
         log_BKHA = -off.square() / 2 - self.std_BKHA.log() - math.log(2 * math.pi) / 2

@@ -35,7 +35,7 @@ class BenchLearn:
       memory       data larger than the memory train within a limit
       push_t       human Push-T: reward and success with intervals (full: 5 trainings)
       images       the same from the camera, full for a GPU (5 trainings)
-      images_light the same, full for 2 cores (5 trainings of half an hour of a core)
+      images_light the same, full for 2 cores (5 trainings of an hour of a core)
       denoisers    U-Net, DiT and MLP, flow and DDPM, at equal data and compute (full: 30 trainings)
       evaluations  success against network evaluations, warm and cold, and against σ_t (full: 12)
       symmetric    left or right round Push-T's block: flow, DDPM, mixture, MSE (full: 12)
