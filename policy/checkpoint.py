@@ -37,20 +37,32 @@ def load_checkpoint(
     drawn from in many ways.
     Raises FeelforwardError, in one sentence, on anything missing, corrupt or not fitting.
     """
-    directory = checkpoint_folder(directory)
-    recipe = read_recipe(directory)
-    statistics = read_statistics(directory)
-    network = statistics.make_network(recipe.policy)
-    load_weights(network, directory / WEIGHTS)
+    recipe, statistics, network = load_network(directory)
     policy = recipe.policy if sampling is None else resampled(recipe.policy, sampling)
     return DiffusionPolicy(policy, statistics, network, joining=joining, threads=threads)
+
+
+def load_network(directory: Path) -> tuple[Recipe, Statistics, PolicyNetwork]:
+    """What a policy is made of, from the same folders and with the same errors."""
+    directory = checkpoint_folder(directory)
+    recipe, statistics = read_recipe(directory), read_statistics(directory)
+    network = statistics.make_network(recipe.policy)
+    load_weights(network, directory / WEIGHTS)
+    return recipe, statistics, network
 
 
 def resampled(config: PolicyConfig, sampling: Mapping[str, object]) -> PolicyConfig:
     """The same policy, drawn in another way. Raises FeelforwardError where that makes no sense."""
     content = config.model_dump()
     content["sampling"] |= sampling
-    return _checked(content, f"sampling = {dict(sampling)}")
+    changed = _checked(content, f"sampling = {dict(sampling)}")
+    if config.generative.distilled and changed != config:
+        raise FeelforwardError(
+            f"sampling = {dict(sampling)}: a distilled policy has learnt one way of drawing, "
+            f"evaluations = {config.sampling.evaluations} from noise of temperature "
+            f"{config.sampling.temperature:g}; distil it anew for another."
+        )
+    return changed
 
 
 def told(config: PolicyConfig, goals: Mapping[str, Sequence[float]]) -> PolicyConfig:

@@ -169,12 +169,16 @@ class Recipe(Frozen):
 
 
 def upgraded(content: dict[str, Any]) -> dict[str, Any]:
-    """A recipe as older checkpoints hold it: there, solver and evaluations stand in `[policy]`."""
+    """What older checkpoints hold: solver and evaluations in `[policy]`, a shortcut that is off."""
     policy = content.get("policy")
     if not isinstance(policy, dict):
         return content
     moved = {name: policy[name] for name in ("solver", "evaluations") if name in policy}
-    if not moved:
-        return content
-    kept = {name: value for name, value in policy.items() if name not in moved}
-    return {**content, "policy": {**kept, "sampling": moved}}
+    if moved:
+        policy = {name: value for name, value in policy.items() if name not in moved}
+        policy["sampling"] = moved
+    generative = policy.get("generative")
+    if isinstance(generative, dict) and generative.get("shortcut") is False:
+        kept = {name: value for name, value in generative.items() if name != "shortcut"}
+        policy = {**policy, "generative": kept}
+    return {**content, "policy": policy}

@@ -71,6 +71,22 @@ class Statistics:
             image_sizes=sizes,
         )
 
+    def check(self, config: PolicyConfig, sampler: Sampler) -> None:
+        """Raises FeelforwardError where the data are of other streams or sizes than these."""
+        batch = sampler.sample(FIRST_DRAW)
+        _check(config, batch)
+        own = {**self.vector_sizes, **self.image_sizes}
+        for name, size in {**_vector_sizes(config, batch), **_image_sizes(config, batch)}.items():
+            if own[name] != size:
+                raise FeelforwardError(
+                    f"{name} of the data has the size {size}, but the policy knows {own[name]}."
+                )
+
+    @property
+    def action_bounds(self) -> tuple[Tensor, Tensor]:
+        """Least and largest of each number of a normalised action in the data."""
+        return self.action.normalize(self.action.low), self.action.normalize(self.action.high)
+
     def make_network(self, config: PolicyConfig) -> PolicyNetwork:
         """With fresh weights; raises FeelforwardError when it does not fit `config`."""
         names = {stream.name for stream in (*config.vectors, *config.images)}
@@ -114,11 +130,8 @@ def fit_statistics(config: PolicyConfig, sampler: Sampler) -> Statistics:
     return Statistics(
         observation=observation.widened(OBSERVATION_MARGIN),
         action=action,
-        vector_sizes={
-            **{stream.name: first.vectors[stream.name].shape[-1] for stream in config.vectors},
-            "action": first.action_BHD.shape[-1],
-        },
-        image_sizes={stream.name: first.images[stream.name].shape[2:] for stream in config.images},
+        vector_sizes=_vector_sizes(config, first),
+        image_sizes=_image_sizes(config, first),
     )
 
 
@@ -139,6 +152,15 @@ def calibrate_touch(network: PolicyNetwork, sampler: Sampler) -> None:
 def as_streams(vectors: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
     """Arrays as float64 tensors."""
     return {name: torch.from_numpy(np.asarray(x, np.float64)) for name, x in vectors.items()}
+
+
+def _vector_sizes(config: PolicyConfig, batch: Batch) -> dict[str, int]:
+    sizes = {stream.name: batch.vectors[stream.name].shape[-1] for stream in config.vectors}
+    return {**sizes, "action": batch.action_BHD.shape[-1]}
+
+
+def _image_sizes(config: PolicyConfig, batch: Batch) -> dict[str, tuple[int, int, int]]:
+    return {stream.name: batch.images[stream.name].shape[2:] for stream in config.images}
 
 
 def _features_of(features: Features, batch: Batch) -> tuple[Tensor, Tensor]:

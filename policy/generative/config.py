@@ -41,7 +41,6 @@ SolverName = Literal[
 ]
 
 DDPM_LEVELS = 100  # noise levels of the path "ddpm", as in Diffusion Policy (Chi et al. 2023)
-FINEST_STEPS = 32  # a shortcut model knows steps of 1, 1/2, 1/4 ... 1/32 of the way
 ODE_SOLVERS = ("euler", "midpoint", "heun", "rk4", "adaptive")
 BETWEEN_LEVELS = ("midpoint", "heun", "rk4", "adaptive", "sde_heun")  # ask there, too
 
@@ -61,7 +60,8 @@ class GenerativeConfig(Frozen):
     # how much each time counts: as it comes, as in another prediction's loss, or min(SNR, 5)
     weight: Literal["none", "velocity", "noise", "data", "v", "min_snr"] = "none"
     times: Literal["uniform", "logit_normal", "beta", "levels"] = "uniform"  # that training sees
-    shortcut: bool = False  # also learn long steps, for plans of 1 or 2 evaluations
+    # learnt from a teacher's plans, to be drawn in the few evaluations that `sampling` then names
+    distilled: bool = False
     # share of examples that are learnt without their goal (where no stream is a goal, without their
     # whole observation), for classifier-free guidance
     null_share: float = Field(default=0.0, ge=0, le=0.9)
@@ -79,13 +79,18 @@ class GenerativeConfig(Frozen):
             )
         if self.times == "levels" and self.path != "ddpm":
             raise ValueError(f'times = "levels" needs the levels of path = "ddpm", not {self.path}')
-        plain = ("cond_ot", "velocity", "none")
-        if self.shortcut and (self.path, self.prediction, self.weight) != plain:
-            raise ValueError(
-                "shortcut averages velocities over straight steps: it needs cond_ot, velocity and "
-                f"no weight, got {self.path}, {self.prediction} and {self.weight}"
-            )
+        if self.distilled:
+            self._check_distilled()
         return self
+
+    def _check_distilled(self) -> None:
+        if self.path != "cond_ot" or self.prediction not in ("velocity", "data"):
+            raise ValueError(
+                "distilled goes straight from noise to plan: it needs cond_ot and velocity or data,"
+                f" got {self.path} and {self.prediction}"
+            )
+        if self.null_share:
+            raise ValueError("distilled learns what guidance made of a plan: null_share must be 0")
 
 
 class SamplingConfig(Frozen):
@@ -130,7 +135,8 @@ def check_fit(generative: GenerativeConfig, sampling: SamplingConfig) -> None:
     """Raises ValueError, one sentence, where this cannot be drawn so."""
     if generative.head == "flow":
         _check_levels(generative, sampling)
-        _check_shortcut(generative, sampling)
+        if generative.distilled:
+            _check_distilled(sampling)
     if sampling.guidance_weight != 1 and not generative.null_share:
         raise ValueError(
             f"guidance_weight = {sampling.guidance_weight} needs a policy that was trained with "
@@ -155,20 +161,11 @@ def _check_levels(generative: GenerativeConfig, sampling: SamplingConfig) -> Non
         )
 
 
-def _check_shortcut(generative: GenerativeConfig, sampling: SamplingConfig) -> None:
-    if not generative.shortcut:
-        return
+def _check_distilled(sampling: SamplingConfig) -> None:
     if (sampling.solver, sampling.grid) != ("euler", "uniform"):
         raise ValueError(
-            "a shortcut model goes in equal steps: solver euler and grid uniform, "
+            "a distilled policy goes in equal steps: solver euler and grid uniform, "
             f"not {sampling.solver} and {sampling.grid}"
         )
-    steps = sampling.evaluations
-    if steps & (steps - 1) or steps > FINEST_STEPS:
-        raise ValueError(f"a shortcut model takes 1, 2, 4 ... {FINEST_STEPS} steps, got {steps}")
-    if sampling.warm_start:
-        raise ValueError("a shortcut model steps from pure noise: warm_start must be 0")
-    if sampling.guidance_weight != 1 or sampling.clip:
-        raise ValueError(
-            "a long step of a shortcut model is no velocity: guidance_weight must be 1, clip false"
-        )
+    if sampling.warm_start or sampling.clip:
+        raise ValueError("a distilled policy steps from pure noise: warm_start 0, clip false")

@@ -40,10 +40,6 @@ class Condition:
         """Each observation `times` times in a row."""
         return self if times == 1 else self._each(lambda x: x.repeat_interleave(times, 0))
 
-    def every(self, n: int) -> "Condition":
-        """Of every n-th example."""
-        return self._each(lambda x: x[::n])
-
     def followed_by(self, other: "Condition") -> "Condition":
         """Both in one batch."""
         return self._each(lambda x, y: torch.cat([x, y]), other)

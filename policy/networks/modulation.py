@@ -29,7 +29,7 @@ class TimeModulation(nn.Module):
         self.out = nn.Linear(TIME_EMBEDDING, modulation)
 
     def forward(self, t_B: Tensor) -> Tensor:
-        angle_BK = t_B[:, None] * self.frequency_K
+        angle_BK = t_B.to(self.frequency_K.device)[:, None] * self.frequency_K
         return self.out(
             functional.silu(self.hidden(torch.cat([angle_BK.sin(), angle_BK.cos()], -1)))
         )

@@ -76,7 +76,6 @@ class PolicyNetwork(nn.Module):
         )
         self.observation_modulation = nn.Linear(embedding, modulation)
         self.time_modulation = TimeModulation(modulation)
-        self.step_modulation = TimeModulation(modulation) if self.generative.shortcut else None
         hidden = sum(compress(sizes, self.may_hide))
         self.null_E = (  # what the encoders say of what is hidden
             nn.Parameter(torch.zeros(hidden)) if self.generative.null_share else None
@@ -85,8 +84,6 @@ class PolicyNetwork(nn.Module):
         if isinstance(self.denoiser, DiT):
             self.tokens = ObservationTokens(sizes, self.denoiser.token_size)
             start_at_zero(self.observation_modulation, self.time_modulation.out)
-            if self.step_modulation is not None:
-                start_at_zero(self.step_modulation.out)
 
     def look(self, feature_BF: Tensor, still_BF: Tensor, image: Mapping[str, Tensor]) -> Seen:
         """`still_BF`: the same observation without a past; `image`: (B, T, H, W, C) each."""
@@ -129,25 +126,13 @@ class PolicyNetwork(nn.Module):
         condition: Condition,
         *,
         given_BH1: Tensor | None = None,
-        step_B: Tensor | None = None,
     ) -> Tensor:
-        """`generative.prediction` at flow time t, (B, H, A).
-
-        Rows that are given have their own time 1. A shortcut model is told how long the
-        step will be.
-        """
-        film_BM = condition.film_BM + self.time_film(t_B, step_B)
+        """`generative.prediction` at flow time t, (B, H, A); given rows have their own time 1."""
+        film_BM = condition.film_BM + self.time_modulation(t_B)
         t = t_B[:, None, None]
         if given_BH1 is not None:
             t = torch.where(given_BH1, 1.0, t)
         return self.denoise(x_BHA, t, film_BM, condition)
-
-    def time_film(self, t_B: Tensor, step_B: Tensor | None = None) -> Tensor:
-        """The time's share of the modulation (B, M), and that of the step if it counts."""
-        film_BM = self.time_modulation(t_B)
-        if self.step_modulation is None:
-            return film_BM
-        return film_BM + self.step_modulation(step_B if step_B is not None else 0 * t_B)
 
     def denoise(
         self, x_BHA: Tensor, t: Tensor | float, film_BM: Tensor, condition: Condition
@@ -175,7 +160,7 @@ class PolicyNetwork(nn.Module):
 
     def _asked_without_noise(self, condition: Condition) -> tuple[Preconditioning, Tensor]:
         nothing_BHA = condition.film_BM.new_zeros(len(condition.film_BM), *self.rows)
-        film_BM = condition.film_BM + self.time_film(condition.film_BM.new_zeros(1))
+        film_BM = condition.film_BM + self.time_modulation(condition.film_BM.new_zeros(1))
         shown = self._shown(nothing_BHA, 0.0, condition, "data")
         return shown, self._tell(shown.seen, 0.0, film_BM, condition)
 

@@ -3,18 +3,21 @@
 Legend: B batch, H rows, A numbers of an action, N candidates.
 """
 
+from dataclasses import replace
 from typing import Protocol
 
 import torch
 from torch import Generator, Tensor
 
 from policy.config import Joining, PolicyConfig
+from policy.generative.config import SamplingConfig
 from policy.generative.predictions import Prediction, convert
 from policy.generative.samplers import Field
 from policy.generative.sampling import Sampler, make_sampler
-from policy.networks.condition import Condition
+from policy.networks.condition import Condition, Seen
 from policy.networks.network import PolicyNetwork
-from policy.planning.joining import MAX_GUIDANCE, Target, continuing, guided, most_coherent
+from policy.planning.given_rows import GivenRows, continuing
+from policy.planning.joining import MAX_GUIDANCE, Target, guided, most_coherent
 from policy.planning.network_field import NetworkFields
 from robot_io.errors import FeelforwardError
 
@@ -54,6 +57,14 @@ def make_drawing(
             f'"{head}" does not do: choose overwrite or ensemble.'
         )
     return MeanDrawing(network) if head == "mse" else MixtureDrawing(network)
+
+
+def known(network: PolicyNetwork, seen: Seen, sampling: SamplingConfig) -> Condition:
+    """What a plan is drawn from; where it will be guided, with the goal hidden beside it."""
+    condition = network.condition(seen)
+    if sampling.guidance_weight == 1:
+        return condition
+    return replace(condition, without=network.condition_without_goal(seen))
 
 
 class MeanDrawing:
@@ -96,7 +107,7 @@ class FlowDrawing:
     ) -> None:
         self._rows, self._joining, self._bounds = network.rows, joining, bounds
         self._prediction: Prediction = config.generative.prediction
-        self._shortcut, self._clip = config.generative.shortcut, config.sampling.clip
+        self._clip = config.sampling.clip
         self._sampler = make_sampler(config.sampling, config.generative)
         self._weak_sampler = make_sampler(
             config.sampling.model_copy(update={"evaluations": _few(config)}), config.generative
@@ -116,41 +127,60 @@ class FlowDrawing:
             x = sampler.begin_near(target.action_HA, noise)
         else:
             x = sampler.begin(noise)
-        if target is None or self._joining in ("overwrite", "ensemble"):
-            return sampler.draw(self._field(condition, sampler), x, generator=generator)
-        if self._joining == "guided":
+        if target is not None and self._joining == "guided":
             field = self._guided(condition, target, sampler)
             return sampler.draw(field, x, generator=generator)
-        network = self._network.field(condition, sampler, row_time=target.row_time)
-        field = continuing(self._asked(network, sampler), target, tells=sampler.asks_for)
-        return target.begun(sampler.draw(field, target.begun(x), generator=generator))
+        given = target.given if target is not None and self._joining == "trained" else None
+        return self._carried(condition, x, given, sampler, generator)
+
+    def plans(
+        self, condition: Condition, noise_BHA: Tensor, given: GivenRows | None, generator: Generator
+    ) -> Tensor:
+        """Where standard normal noises go, (B, H, A), each its own way; given rows lie still."""
+        x = self._sampler.begin(noise_BHA)
+        return self._carried(condition, x, given, self._sampler, generator)
+
+    def _carried(
+        self,
+        condition: Condition,
+        x: Tensor,
+        given: GivenRows | None,
+        sampler: Sampler,
+        generator: Generator,
+    ) -> Tensor:
+        if given is None:
+            return sampler.draw(self._field(condition, sampler), x, generator=generator)
+        network = self._network.field(condition, row_time=given.row_time)
+        field = continuing(self._asked(network, sampler), given, tells=sampler.asks_for)
+        return given.in_place(sampler.draw(field, given.in_place(x), generator=generator))
 
     def _most_coherent(
         self, condition: Condition, target: Target | None, generator: Generator
     ) -> Tensor:
         condition = condition.repeated(CANDIDATES)
         strong_NHA, weak_NHA = (
-            sampler.draw(
-                self._field(condition, sampler),
+            self._carried(
+                condition,
                 sampler.begin(self._noise(CANDIDATES, generator)),
-                generator=generator,
+                None,
+                sampler,
+                generator,
             )
             for sampler in (self._sampler, self._weak_sampler)
         )
         return most_coherent(strong_NHA, weak_NHA, target)[None]
 
     def _field(self, condition: Condition, sampler: Sampler) -> Field:
-        return self._asked(self._network.field(condition, sampler), sampler)
+        return self._asked(self._network.field(condition), sampler)
 
     def _guided(self, condition: Condition, target: Target, sampler: Sampler) -> Field:
-        """A long step of a shortcut model must not be pulled past the target."""
-        most = min(MAX_GUIDANCE, 1 / sampler.step) if self._shortcut else MAX_GUIDANCE
+        """A long step must not be pulled past the target."""
         velocity = guided(
-            self._network.field(condition, sampler),
+            self._network.field(condition),
             target,
             prediction=self._prediction,
             path=sampler.path,
-            max_guidance=most,
+            max_guidance=min(MAX_GUIDANCE, 1 / sampler.step),
         )
         return self._asked(velocity, sampler, source="velocity")
 

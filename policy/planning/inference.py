@@ -4,7 +4,6 @@ Legend: B batch (1), T steps, H rows, D width of a row, A numbers of an action, 
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from policy.config import Joining, PolicyConfig, VectorStream
 from policy.features import Streams, make_features, without_past
 from policy.generative.method import make_path
 from policy.networks.network import PolicyNetwork, scale_image
-from policy.planning.drawing import make_drawing
+from policy.planning.drawing import known, make_drawing
 from policy.planning.ensemble import Ensemble
 from policy.planning.joining import Target
 from policy.planning.warm_start import WarmStart
@@ -61,9 +60,9 @@ class DiffusionPolicy:
         self._statistics = statistics
         self._features = make_features(config)
         self._network = network.eval().requires_grad_(False)
-        action = statistics.action
-        bounds = action.normalize(action.low), action.normalize(action.high)
-        self._drawing = make_drawing(self._network, config, joining=joining, bounds=bounds)
+        self._drawing = make_drawing(
+            self._network, config, joining=joining, bounds=statistics.action_bounds
+        )
         self._warm_start = None
         if config.sampling.warm_start:
             path = make_path(config.generative.path)
@@ -122,10 +121,7 @@ class DiffusionPolicy:
         )
         scaled = {name: scale_image(image) for name, image in images.items()}
         seen = self._network.look(feature_BF, still_BF, scaled)
-        condition = self._network.condition(seen)
-        if self.config.sampling.guidance_weight != 1:
-            without = self._network.condition_without_goal(seen)
-            condition = replace(condition, without=without)
+        condition = known(self._network, seen, self.config.sampling)
         target, start = self._target(streams, leftover), 0.0
         if self._warm_start is not None:
             seen = [still_BF] if condition.guess is None else [still_BF, condition.guess.mean_BHA]

@@ -15,7 +15,6 @@ Legend: B batch, H rows, A numbers of an action, K rows of the leftover, N candi
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -23,6 +22,7 @@ from torch import Tensor
 from policy.generative.paths import CondOT, ProbabilityPath, coefficients
 from policy.generative.predictions import Prediction, convert
 from policy.generative.samplers import Field
+from policy.planning.given_rows import GivenRows
 
 MAX_GUIDANCE = 5.0  # β of Black et al. 2025
 
@@ -44,17 +44,10 @@ class Target:
         return Target(action_HA, kept, min(delay, kept))
 
     @property
-    def given_H1(self) -> Tensor:  # noqa: N802
+    def given(self) -> GivenRows:
         """The rows that will be executed before the new chunk arrives."""
-        return torch.arange(len(self.action_HA))[:, None] < self.delay
-
-    def begun(self, noise_BHA: Tensor) -> Tensor:
-        """Noise, with the given rows in place."""
-        return torch.where(self.given_H1, self.action_HA, noise_BHA)
-
-    def row_time(self, t: float) -> Tensor:
-        """When each row is, (H, 1): at t, but at 1 if it is given."""
-        return torch.where(self.given_H1, 1.0, torch.full_like(self.action_HA[:, :1], t))
+        mask_H1 = torch.arange(len(self.action_HA))[:, None] < self.delay
+        return GivenRows(mask_H1[None], self.action_HA[None])
 
     @property
     def weight_H1(self) -> Tensor:  # noqa: N802
@@ -121,23 +114,6 @@ def guidance(path: ProbabilityPath, t: float, *, most: float) -> float:
     )
     speed, square, product = d_alpha * beta - d_beta * alpha, alpha**2 + beta**2, alpha * beta
     return speed * (most if square >= most * product else square / product)
-
-
-def continuing(
-    network: Field, target: Target, *, tells: Literal["velocity", "data"] = "velocity"
-) -> Field:
-    """The field of a network that was trained with given first rows (`given_rows`).
-
-    `network` is told the time of each row (`Target.row_time`). The first d rows are the leftover's,
-    clean at their own time 1; they lie still (`begun` puts them there), and the others are carried
-    from noise as usual. (Training-time real-time chunking, arXiv 2512.05964.)
-    """
-    still = target.action_HA if tells == "data" else 0.0
-
-    def field(x: Tensor, t: float) -> Tensor:
-        return torch.where(target.given_H1, still, network(target.begun(x), t))
-
-    return field
 
 
 def most_coherent(

@@ -16,12 +16,14 @@ from policy.data.sampler import Batch
 from policy.data.share import WHOLE, Share
 from policy.features import Features, without_past
 from policy.generative.method import draw_times
-from policy.generative.shortcut import EVERY, draw_steps
+from policy.generative.sampling import make_sampler
 from policy.networks.condition import Guess
 from policy.networks.network import PolicyNetwork, scale_image
+from policy.planning.given_rows import GivenRows
 from policy.statistics import Statistics, as_streams
 from policy.training.augment import colour_jitter, random_shift
-from policy.training.chunk_loss import DrawnChunk, GivenRows, chunk_loss, mean_square
+from policy.training.chunk_loss import DrawnChunk, chunk_loss, mean_square
+from policy.training.teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Objective:
     features: Features
     statistics: Statistics
     device: torch.device
+    teacher: Teacher | None = None  # whose plans a distilled policy learns instead of the data
 
     def loss(
         self,
@@ -60,9 +63,7 @@ class Objective:
         noise_BHA = share.of(
             lambda n: torch.randn(n, *draws_BHA.shape[1:], generator=generator), len(draws_BHA)
         ).to(self.device)
-        generative = self.recipe.policy.generative
-        t_B = share.of(lambda n: draw_times(generative, n, generator=generator), len(draws_BHA))
-        t_B = t_B.to(self.device)
+        t_B = share.of(lambda n: self._times(n, generator), len(draws_BHA)).to(self.device)
         if augment and train.history_dropout:
             luck_B1 = share.of(lambda n: torch.rand(n, 1, generator=generator), len(action_BHA))
             hidden_B1 = luck_B1 < train.history_dropout
@@ -71,8 +72,11 @@ class Objective:
             seen = network.look(feature_BF, still_BF, images)
             condition = network.condition(seen)
             given = self._given(draws_BHA, generator, share) if augment else None
+            if self.teacher is not None:
+                draws_BHA = self.teacher.plans(feature_BF, still_BF, images, noise_BHA, given)
+                noise_BHA = self.recipe.policy.sampling.temperature * noise_BHA
             told = condition
-            if augment and generative.null_share:
+            if augment and self.recipe.policy.generative.null_share:
                 hidden_B = self._hidden(len(action_BHA), generator, share)
                 told = condition.where(hidden_B, network.condition_without_goal(seen))
             kept_BH1 = self._kept(batch)
@@ -82,7 +86,6 @@ class Objective:
                 t_B,
                 given,
                 _repeated(kept_BH1, train.noise_draws),
-                self._long_steps(t_B, generator, share),
             )
             loss = chunk_loss(network, told.repeated(train.noise_draws), chunk)
             if augment and condition.guess is not None:
@@ -124,16 +127,13 @@ class Objective:
         luck_B = share.of(lambda n: torch.rand(n, generator=generator), batch)
         return (luck_B < self.recipe.policy.generative.null_share).to(self.device)
 
-    def _long_steps(
-        self, t_B: Tensor, generator: Generator, share: Share
-    ) -> tuple[Tensor, Tensor] | None:
-        """Of every 4th example of a shortcut model: where its long step begins, and how long."""
-        if not self.recipe.policy.generative.shortcut:
-            return None
-        count = len(t_B[::EVERY])
-        start_Q2 = share.of(lambda n: torch.stack(draw_steps(n, generator=generator), -1), count)
-        start_Q, step_Q = start_Q2.to(self.device).unbind(-1)
-        return start_Q, step_Q
+    def _times(self, n: int, generator: Generator) -> Tensor:
+        """(n,) flow times; of a distilled policy those that its sampler asks, no others."""
+        policy = self.recipe.policy
+        if not policy.generative.distilled:
+            return draw_times(policy.generative, n, generator=generator)
+        asked = torch.tensor(make_sampler(policy.sampling, policy.generative).asked_times())
+        return asked[torch.randint(len(asked), (n,), generator=generator)]
 
     def _numbers(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Normalised observation (B, F), the same without a past, and action (B, H, A)."""

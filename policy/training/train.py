@@ -31,6 +31,7 @@ from policy.training.objective import Objective
 from policy.training.processes import Processes
 from policy.training.progress import duration, say, watched
 from policy.training.state import STATE, Best, TrainingState
+from policy.training.teacher import Teacher
 from policy.training.validation import Validation, validate
 from robot_io.clock import NS_PER_S, MonotonicClock
 from robot_io.errors import FeelforwardError
@@ -70,6 +71,7 @@ def train(
     *,
     validation: Sampler | None = None,
     evaluation: Evaluation | None = None,
+    teacher: Path | None = None,
     resume: bool = False,
     command: str = "",
     until_step: int | None = None,
@@ -81,9 +83,21 @@ def train(
 
     A resumed run has the same losses, to the last bit, as one that was never interrupted. Several
     processes, each calling this with the same arguments, have those of one process to rounding.
-    `command` goes into the card. Raises FeelforwardError when the data do not fit the recipe,
-    when `out_dir` is in use, or when the loss is no longer finite.
+    `teacher`: the checkpoint whose plans a distilled policy learns; it also begins with its weights
+    and scales. `command` goes into the card. Raises FeelforwardError when data or teacher do not
+    fit the recipe, when `out_dir` is in use, or when the loss is no longer finite.
     """
+    distilled = recipe.policy.generative.distilled
+    if distilled and teacher is None:
+        raise FeelforwardError(
+            "The recipe says policy.generative.distilled = true: it learns the plans of a trained "
+            "policy, which --teacher names."
+        )
+    if teacher is not None and not distilled:
+        raise FeelforwardError(
+            f"The teacher {teacher} has no student: the recipe learns from the data alone. Set "
+            "policy.generative.distilled = true, or leave the teacher out."
+        )
     processes = processes if processes is not None else Processes(recipe.train)
     run = _Run(
         recipe,
@@ -91,6 +105,7 @@ def train(
         Path(out_dir),
         validation=validation,
         evaluation=evaluation,
+        teacher_dir=teacher,
         command=command,
         processes=processes,
         console=Console(quiet=not (progress and processes.is_first)),
@@ -140,6 +155,7 @@ class _Run:
     out_dir: Path
     validation: Sampler | None
     evaluation: Evaluation | None
+    teacher_dir: Path | None
     command: str
     processes: Processes
     console: Console
@@ -151,6 +167,11 @@ class _Run:
         self.folder = self.out_dir / "checkpoint"
         self.device = self.processes.device
         self.clock = MonotonicClock()
+        self.data = self.sampler.description  # what is learnt from
+        self.teacher = None
+        if self.teacher_dir is not None:
+            self.teacher = Teacher.load(self.teacher_dir, self.recipe, device=self.device)
+            self.data += f", by {self.teacher.name}"
 
     def begin(self, *, resume: bool) -> None:
         """Fits the statistics and builds the network, or takes both from the interrupted run."""
@@ -174,22 +195,33 @@ class _Run:
             raise FeelforwardError(f"{self.out_dir} holds no {STATE}: there is nothing to resume.")
 
     def _prepare(self, *, resume: bool) -> None:
-        statistics = (
-            checkpoint.read_statistics(self.folder)
-            if resume
-            else fit_statistics(self.recipe.policy, self.sampler)
-        )
+        statistics = self._statistics(resume=resume)
         self.objective = Objective(
-            self.recipe, make_features(self.recipe.policy), statistics, self.device
+            self.recipe,
+            make_features(self.recipe.policy),
+            statistics,
+            self.device,
+            teacher=self.teacher,
         )
         self.state = self._fresh_state(statistics)
         if resume:
-            self.state.restore(self.out_dir, self.recipe, self.sampler.description)
+            self.state.restore(self.out_dir, self.recipe, self.data)
         else:
-            calibrate_touch(self.state.network, self.sampler)
-            calibrate_touch(self.state.ema.network, self.sampler)
+            for network in (self.state.network, self.state.ema.network):
+                if self.teacher is not None:
+                    self.teacher.instruct(network)
+                else:
+                    calibrate_touch(network, self.sampler)
             self._save_checkpoint(self.folder)
-            self.state.save(self.out_dir, self.recipe, self.sampler.description)
+            self.state.save(self.out_dir, self.recipe, self.data)
+
+    def _statistics(self, *, resume: bool) -> Statistics:
+        if resume:
+            return checkpoint.read_statistics(self.folder)
+        if self.teacher is not None:
+            self.teacher.statistics.check(self.recipe.policy, self.sampler)
+            return self.teacher.statistics
+        return fit_statistics(self.recipe.policy, self.sampler)
 
     @property
     def parameters(self) -> int:
@@ -277,7 +309,7 @@ class _Run:
             self._evaluate(curves)
             storage.write_text(self.folder / checkpoint.CARD, self._card())  # with the scores
         self._keep_best(self._judged())
-        self.state.save(self.out_dir, self.recipe, self.sampler.description)
+        self.state.save(self.out_dir, self.recipe, self.data)
         self.memory.look()
 
     def _validate(self, curves: Curves) -> None:
@@ -334,7 +366,7 @@ class _Run:
     def _card(self) -> str:
         train_config, share = self.recipe.train, self.processes.share
         facts = {
-            "data": self.sampler.description,
+            "data": self.data,
             "command": f"`{self.command}`" if self.command else "from Python",
             "seed": train_config.seed,
             "steps": f"{self.state.step} of {train_config.steps}, batch {train_config.batch_size}",

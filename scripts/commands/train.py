@@ -29,6 +29,8 @@ class Train:
           --data datasets/push_t datasets/push_t_mirrored
       feelforward train --config configs/push_t.toml --data datasets/push_t --out runs/push_t_mse \\
           --set policy.generative.head=mse policy.given_rows=0 policy.sampling.temperature=1
+      feelforward train --config configs/push_t_distilled.toml --teacher runs/push_t \\
+          --data datasets/push_t datasets/push_t_mirrored --out runs/push_t_distilled
       feelforward train --data datasets/tighten_cap --out runs/big --processes 4
       feelforward train --data datasets/tighten_cap --out runs/watched --evaluate-every 2000
       nohup feelforward train --data datasets/tighten_cap --out runs/night > night.log &
@@ -40,6 +42,8 @@ class Train:
     """Folder of the run: new or empty, unless --resume."""
     config: Path = Path("configs/tighten_cap.toml")
     """The recipe: what the policy sees, its network, how it is trained."""
+    teacher: Path | None = None
+    """Checkpoint whose plans a recipe with policy.generative.distilled = true learns."""
     set: tuple[str, ...] = ()
     """Keys of the recipe with other values: --set policy.network.kind=dit train.seed=1."""
     steps: int | None = None
@@ -80,6 +84,7 @@ class Train:
                 self.out,
                 validation=held_out,
                 evaluation=self._evaluation(recipe) if processes.is_first else None,
+                teacher=self.teacher,
                 resume=self.resume,
                 command=shlex.join(["feelforward", *sys.argv[1:]]),
                 wandb_project=self.wandb,

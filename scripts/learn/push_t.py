@@ -54,6 +54,7 @@ class PushTCell:
     seed: int = 0  # of the training
     episodes: int = 100
     settles: bool = True  # a short training settles nothing
+    teacher: str = ""  # recipe of the policy whose plans this one learns, with the same settings
     recipe_digest: str = ""  # so that the log knows a recipe that was changed
 
     def trained_recipe(self) -> Recipe:
@@ -69,7 +70,13 @@ class PushTCell:
         """Of what is trained, whatever files and settings it comes from."""
         recipe = self.trained_recipe().model_dump(mode="json")
         content = json.dumps(recipe, sort_keys=True)  # wherever a key stands
+        if self.teacher:
+            content += self.taught_by().digest()
         return hashlib.sha256(content.encode()).hexdigest()[:8]
+
+    def taught_by(self) -> "PushTCell":
+        """The training of its teacher."""
+        return replace(self, recipe=self.teacher, teacher="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,7 @@ class PushTBench:
     def train(self, cell: PushTCell) -> TrainResult:
         """The same as `feelforward train`. Who needs it too, waits until it is done."""
         recipe, run = cell.trained_recipe(), self.runs / cell.run_name
+        teacher = self.train(cell.taught_by()).checkpoint if cell.teacher else None
         training, held_out = window_samplers(recipe, self.data)
         with alone(self.runs / f"{cell.run_name}.lock"):
             return train(
@@ -136,6 +144,7 @@ class PushTBench:
                 training,
                 run,
                 validation=held_out,
+                teacher=teacher,
                 resume=(run / STATE).exists(),
                 command=f"feelforward bench learn ({cell.name})",
                 progress=not self.quiet,

@@ -79,12 +79,11 @@ def test_without_modulation_every_block_is_the_identity() -> None:
     assert not torch.allclose(block(x_BHC, torch.ones(3, 6 * WIDTH), token_BNC), x_BHC)
 
 
-@pytest.mark.parametrize("shortcut", [False, True])
-def test_a_fresh_policy_starts_there_whatever_the_time_and_the_observation(shortcut: bool) -> None:
-    network = small_network(images=False, shortcut=shortcut)
+def test_a_fresh_policy_starts_there_whatever_the_time_and_the_observation() -> None:
+    network = small_network(images=False)
     condition, x_BHA = condition_of(network), torch.randn(1, 16, 10).expand(2, 16, 10)
     assert torch.equal(condition.film_BM, torch.zeros(2, network.denoiser.modulation))
-    assert torch.equal(network.time_film(torch.rand(2), torch.rand(2)), condition.film_BM)
+    assert torch.equal(network.time_modulation(torch.rand(2)), condition.film_BM)
     told_BHA = network.predict(x_BHA, torch.tensor([0.1, 0.9]), condition)
     torch.testing.assert_close(told_BHA[0], told_BHA[1])
 

@@ -41,9 +41,7 @@ class ExactNetwork(PolicyNetwork):
         self.rows = ROWS
         self.asked: list[tuple[float, Tensor]] = []
         self._known, self._without = known, without
-
-    def time_film(self, t_B: Tensor, step_B: Tensor | None = None) -> Tensor:
-        return torch.zeros(len(t_B), 1)
+        self.time_modulation = _Timeless()
 
     def denoise(
         self, x_BHA: Tensor, t: Tensor | float, film_BM: Tensor, condition: Condition
@@ -61,6 +59,11 @@ class ExactNetwork(PolicyNetwork):
             x_BHA.flatten(1).double(), t, path=self.path, prediction=self.generative.prediction
         )
         return value.view_as(x_BHA).float()
+
+
+class _Timeless(torch.nn.Module):
+    def forward(self, t_B: Tensor) -> Tensor:
+        return torch.zeros(len(t_B), 1)
 
 
 def condition() -> Condition:

@@ -20,7 +20,8 @@ from policy.generative.paths import (
 from policy.generative.predictions import PREDICTIONS, Prediction, converted
 from policy.generative.samplers import grid_for, solve
 from policy.planning.ensemble import Ensemble
-from policy.planning.joining import Target, continuing, guidance, guided, most_coherent, soft_mask
+from policy.planning.given_rows import continuing
+from policy.planning.joining import Target, guidance, guided, most_coherent, soft_mask
 from robot_io.rows import ToolRows, VectorRows, quat_from_rotvec, quat_multiply
 
 H, A, K, D = 6, 2, 4, 2
@@ -171,7 +172,8 @@ def test_given_rows_lie_still_and_the_network_sees_them_clean() -> None:
         return torch.ones_like(x)
 
     noise = draw(7, 1, H, A)
-    chunk = solve(continuing(network, TARGET), TARGET.begun(noise), (0.0, 0.5, 1.0), solver="euler")
+    field, start = continuing(network, TARGET.given), TARGET.given.in_place(noise)
+    chunk = solve(field, start, (0.0, 0.5, 1.0), solver="euler")
     torch.testing.assert_close(chunk[0, :D], TARGET.action_HA[:D], rtol=0, atol=0)
     torch.testing.assert_close(chunk[0, D:], noise[0, D:] + 1)
     for x in seen:
@@ -185,7 +187,7 @@ def test_a_network_that_tells_data_sees_given_rows_clean_though_the_sampler_move
         seen.append(x)
         return torch.ones_like(x)
 
-    field = continuing(network, TARGET, tells="data")
+    field = continuing(network, TARGET.given, tells="data")
     chunk = dpm_solver(field, draw(7, 1, H, A), (0.0, 0.5, 1.0), path=CondOT())
     torch.testing.assert_close(chunk[0, :D], TARGET.action_HA[:D])
     torch.testing.assert_close(chunk[0, D:], torch.ones(H - D, A, dtype=torch.float64))
@@ -194,7 +196,9 @@ def test_a_network_that_tells_data_sees_given_rows_clean_though_the_sampler_move
 
 
 def test_given_rows_are_at_time_one_and_the_others_where_the_chunk_is() -> None:
-    assert TARGET.row_time(0.3).flatten().tolist() == pytest.approx([1.0] * D + [0.3] * (H - D))
+    assert TARGET.given.row_time(0.3).flatten().tolist() == pytest.approx(
+        [1.0] * D + [0.3] * (H - D)
+    )
 
 
 def test_bidirectional_decoding_takes_the_candidate_of_least_loss() -> None:

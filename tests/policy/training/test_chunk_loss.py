@@ -12,12 +12,12 @@ from policy.config import PolicyConfig, Recipe, TrainConfig
 from policy.features import make_features
 from policy.generative.method import time_weight
 from policy.generative.predictions import PREDICTIONS, combine
-from policy.generative.shortcut import EVERY, draw_steps
 from policy.networks.condition import Condition, Guess
 from policy.networks.network import PolicyNetwork, scale_image
+from policy.planning.given_rows import GivenRows
 from policy.statistics import fit_statistics
-from policy.training.chunk_loss import DrawnChunk, GivenRows, chunk_loss
-from policy.training.objective import Objective, keyed_generator
+from policy.training.chunk_loss import DrawnChunk, chunk_loss
+from policy.training.objective import Objective
 
 BATCH = 8
 
@@ -29,8 +29,6 @@ def build(
     plain = tool_config(images=images)
     network = {"kind": kind, "widths": (32, 32), "heads": 2, "embedding": 16}
     changed = {**plain.model_dump(), "network": network, "generative": generative}
-    if generative.get("shortcut"):
-        changed["sampling"] = {"solver": "euler", "evaluations": 2}
     if generative.get("times") == "levels":
         changed["sampling"] = {"solver": "ddim", "grid": "trailing"}
     config = PolicyConfig.model_validate(changed)
@@ -118,7 +116,6 @@ def test_the_mean_is_what_a_data_prediction_says_before_it_sees_anything(
     [
         ({"head": "mse"}, False),
         ({"head": "gmm"}, True),
-        ({"shortcut": True}, False),
         ({"null_share": 0.5}, True),
         ({"path": "ddpm", "prediction": "noise", "times": "levels"}, True),
         ({"path": "variance_exploding", "prediction": "score", "times": "logit_normal"}, False),
@@ -181,28 +178,11 @@ def test_so_many_examples_hide_their_observation(monkeypatch: pytest.MonkeyPatch
     assert len(seen) == 40  # in validation none
 
 
-def test_given_rows_cost_a_shortcut_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, network, _ = build(monkeypatch, shortcut=True)
-    long_QQ = draw_steps(BATCH // EVERY, generator=keyed_generator(0, 0))
-    chunk = replace(drawn(given=True), long_QQ=long_QQ)
-    garbage = 0.0
-
-    def predict(x: Tensor, t_B: Tensor, condition: Condition, *, given_BH1: Tensor, step_B: Tensor):
-        assert torch.equal(x[:, :3], chunk.action_BHA[:: BATCH // len(x), :3])
-        return torch.where(given_BH1, garbage, x * t_B[:, None, None])
-
-    monkeypatch.setattr(network, "predict", predict)
-    losses = []
-    for garbage in (0.0, 100.0):  # noqa: B007
-        losses.append(chunk_loss(network, known(network), chunk))
-    assert torch.equal(*losses)
-
-
 @pytest.mark.parametrize("given_rows", [0, 4])
 @pytest.mark.parametrize("images", [False, True])
 @pytest.mark.parametrize(
     "generative",
-    [{}, {"prediction": "data", "weight": "min_snr"}, {"shortcut": True}, {"head": "mse"}],
+    [{}, {"prediction": "data", "weight": "min_snr"}, {"head": "mse"}],
 )
 def test_masked_padding_is_learnt_by_no_method(
     monkeypatch: pytest.MonkeyPatch, generative: dict, images: bool, given_rows: int

@@ -163,7 +163,7 @@ def test_given_rows_are_seen_clean_at_time_one_and_cost_nothing(
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     off = 100.0
 
-    def predict(x, t_B, condition, *, given_BH1, step_B):
+    def predict(x, t_B, condition, *, given_BH1):
         seen.append((x, given_BH1))
         return torch.where(given_BH1, off, torch.zeros_like(x))
 
