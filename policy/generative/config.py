@@ -91,6 +91,8 @@ class GenerativeConfig(Frozen):
             )
         if self.null_share:
             raise ValueError("distilled learns what guidance made of a plan: null_share must be 0")
+        if (self.weight, self.times) != ("none", "uniform"):
+            raise ValueError("distilled has a loss and times of its own: drop weight and times")
 
 
 class SamplingConfig(Frozen):
@@ -98,7 +100,7 @@ class SamplingConfig(Frozen):
 
     solver: SolverName = "midpoint"
     evaluations: int = Field(default=10, ge=1, le=200)  # of the network, per plan; not of adaptive
-    grid: Literal["uniform", "cosine", "karras", "leading", "trailing"] = "uniform"
+    grid: Literal["uniform", "cosine", "quadratic", "karras", "leading", "trailing"] = "uniform"
     sigma: float = Field(default=1.0, ge=0, le=10)  # of sde: σ_t = sigma β_t
     # all noise is so many times its size: below 1 plans keep closer to what is most likely
     temperature: float = Field(default=1.0, ge=0, le=1)
@@ -124,9 +126,10 @@ class SamplingConfig(Frozen):
             raise ValueError(f"guidance_interval = {self.guidance_interval}, allowed: from < to")
         if self.solver == "adaptive" and self.grid != "uniform":
             raise ValueError(f'adaptive chooses its own steps: grid "{self.grid}" says nothing')
-        if self.warm_start and self.grid not in ("uniform", "cosine"):
+        if self.warm_start and self.grid not in ("uniform", "cosine", "quadratic"):
             raise ValueError(
-                f'warm_start begins anywhere on the way: grid uniform or cosine, not "{self.grid}"'
+                "warm_start begins anywhere on the way: grid uniform, cosine or quadratic, not "
+                f'"{self.grid}"'
             )
         return self
 
@@ -162,10 +165,7 @@ def _check_levels(generative: GenerativeConfig, sampling: SamplingConfig) -> Non
 
 
 def _check_distilled(sampling: SamplingConfig) -> None:
-    if (sampling.solver, sampling.grid) != ("euler", "uniform"):
-        raise ValueError(
-            "a distilled policy goes in equal steps: solver euler and grid uniform, "
-            f"not {sampling.solver} and {sampling.grid}"
-        )
+    if sampling.solver != "euler":
+        raise ValueError(f'a distilled policy goes straight: solver "euler", not {sampling.solver}')
     if sampling.warm_start or sampling.clip:
         raise ValueError("a distilled policy steps from pure noise: warm_start 0, clip false")

@@ -24,6 +24,7 @@ from policy.generative.grids import (
     cosine_grid,
     karras_grid,
     level_grid,
+    quadratic_grid,
     time_of_sigma,
     uniform_grid,
 )
@@ -141,6 +142,8 @@ def _grid(config: SamplingConfig, path: ProbabilityPath, *, start: float) -> Gri
         return level_grid(steps, levels=DDPM_LEVELS, spacing=config.grid)
     if config.grid == "cosine":
         return cosine_grid(steps, start=start)
+    if config.grid == "quadratic":
+        return quadratic_grid(steps, start=start)
     return uniform_grid(steps, start=start)
 
 

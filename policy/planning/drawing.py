@@ -133,12 +133,12 @@ class FlowDrawing:
         given = target.given if target is not None and self._joining == "trained" else None
         return self._carried(condition, x, given, sampler, generator)
 
-    def plans(
-        self, condition: Condition, noise_BHA: Tensor, given: GivenRows | None, generator: Generator
+    def arrive(
+        self, condition: Condition, x_BHA: Tensor, given: GivenRows | None, *, start: float
     ) -> Tensor:
-        """Where standard normal noises go, (B, H, A), each its own way; given rows lie still."""
-        x = self._sampler.begin(noise_BHA)
-        return self._carried(condition, x, given, self._sampler, generator)
+        """Where the ODE carries each x from time `start` on, (B, H, A); given rows lie still."""
+        sampler = self._started_at(start) if start > 0 else self._sampler
+        return self._carried(condition, x_BHA, given, sampler, Generator())
 
     def _carried(
         self,

@@ -9,7 +9,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from policy.generative.losses import Network, prediction_loss
+from policy.generative.losses import Network, consistency_loss, prediction_loss
 from policy.generative.method import time_weight
 from policy.generative.predictions import combine
 from policy.networks.condition import Condition
@@ -35,14 +35,13 @@ def chunk_loss(network: PolicyNetwork, condition: Condition, chunk: DrawnChunk) 
         return mean_square(network.regress(condition) - chunk.action_BHA, chunk.kept_BH1)
     if config.head == "gmm":
         return network.mixture(condition).loss(chunk.action_BHA, kept_BH1=chunk.kept_BH1)
+    predict = _continuing(network, condition, chunk)
+    pair = chunk.action_BHA, chunk.noise_BHA, chunk.t_B
+    if config.distilled:
+        return consistency_loss(predict, *pair, path=path, prediction=config.prediction)
+    weight_B = time_weight(config, chunk.t_B, path=path)
     return prediction_loss(
-        _continuing(network, condition, chunk),
-        chunk.action_BHA,
-        chunk.noise_BHA,
-        chunk.t_B,
-        path=path,
-        prediction=config.prediction,
-        weight_B=time_weight(config, chunk.t_B, path=path),
+        predict, *pair, path=path, prediction=config.prediction, weight_B=weight_B
     )
 
 

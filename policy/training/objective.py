@@ -16,7 +16,6 @@ from policy.data.sampler import Batch
 from policy.data.share import WHOLE, Share
 from policy.features import Features, without_past
 from policy.generative.method import draw_times
-from policy.generative.sampling import make_sampler
 from policy.networks.condition import Guess
 from policy.networks.network import PolicyNetwork, scale_image
 from policy.planning.given_rows import GivenRows
@@ -63,7 +62,9 @@ class Objective:
         noise_BHA = share.of(
             lambda n: torch.randn(n, *draws_BHA.shape[1:], generator=generator), len(draws_BHA)
         ).to(self.device)
-        t_B = share.of(lambda n: self._times(n, generator), len(draws_BHA)).to(self.device)
+        generative = self.recipe.policy.generative
+        t_B = share.of(lambda n: draw_times(generative, n, generator=generator), len(draws_BHA))
+        t_B = t_B.to(self.device)
         if augment and train.history_dropout:
             luck_B1 = share.of(lambda n: torch.rand(n, 1, generator=generator), len(action_BHA))
             hidden_B1 = luck_B1 < train.history_dropout
@@ -71,23 +72,23 @@ class Objective:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=train.bf16):
             seen = network.look(feature_BF, still_BF, images)
             condition = network.condition(seen)
-            given = self._given(draws_BHA, generator, share) if augment else None
-            if self.teacher is not None:
-                draws_BHA = self.teacher.plans(feature_BF, still_BF, images, noise_BHA, given)
-                noise_BHA = self.recipe.policy.sampling.temperature * noise_BHA
             told = condition
-            if augment and self.recipe.policy.generative.null_share:
+            if augment and generative.null_share:
                 hidden_B = self._hidden(len(action_BHA), generator, share)
                 told = condition.where(hidden_B, network.condition_without_goal(seen))
+            told = told.repeated(train.noise_draws)
             kept_BH1 = self._kept(batch)
             chunk = DrawnChunk(
                 draws_BHA,
                 noise_BHA,
                 t_B,
-                given,
+                self._given(draws_BHA, generator, share) if augment else None,
                 _repeated(kept_BH1, train.noise_draws),
             )
-            loss = chunk_loss(network, told.repeated(train.noise_draws), chunk)
+            if self.teacher is not None:
+                looked_at = feature_BF, still_BF, images
+                chunk = self.teacher.lesson(chunk, network, told, looked_at, generator)
+            loss = chunk_loss(network, told, chunk)
             if augment and condition.guess is not None:
                 guess_loss = _guess_loss(condition.guess, action_BHA, kept_BH1)
                 loss = loss + train.glance_weight * guess_loss
@@ -126,14 +127,6 @@ class Objective:
         """Which examples are learnt without their goal, (B,), for classifier-free guidance."""
         luck_B = share.of(lambda n: torch.rand(n, generator=generator), batch)
         return (luck_B < self.recipe.policy.generative.null_share).to(self.device)
-
-    def _times(self, n: int, generator: Generator) -> Tensor:
-        """(n,) flow times; of a distilled policy those that its sampler asks, no others."""
-        policy = self.recipe.policy
-        if not policy.generative.distilled:
-            return draw_times(policy.generative, n, generator=generator)
-        asked = torch.tensor(make_sampler(policy.sampling, policy.generative).asked_times())
-        return asked[torch.randint(len(asked), (n,), generator=generator)]
 
     def _numbers(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Normalised observation (B, F), the same without a past, and action (B, H, A)."""

@@ -1,15 +1,19 @@
 """A trained policy whose plans a student learns to draw in one or two evaluations of the network.
 
-The teacher's ODE carries every noise to one plan. The student goes there straight: it learns that
-plan from the same noise and, where it takes several steps, from where they begin on the line
-between the two. (Distillation of a sampler: Luhman and Luhman 2021; on straight lines: "reflow" of
-Liu et al. 2023, "Flow straight and fast".) No demonstration is asked what to do, only what is seen:
-so the student has as many examples as noise can be drawn.
+The teacher's ODE carries every noise to one plan. The student learns to arrive there in a single
+step from the same noise and, where it takes several, from wherever its own steps have led it: the
+teacher is asked anew where its ODE goes from there, so that late steps mend what early ones missed.
+
+What is learnt is the consistency function (Song et al. 2023, "Consistency models"), from the whole
+ODE instead of one step of it (as Luhman and Luhman 2021 distil a sampler), at the student's times
+only. No demonstration is asked what to do, only what is seen: there are as many examples as noise
+can be drawn.
 
 Legend: B batch, F numbers of an observation, H rows, A numbers of an action.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
@@ -19,23 +23,32 @@ from torch import Generator, Tensor
 
 from policy.checkpoint import WEIGHTS, checkpoint_folder, load_network
 from policy.config import PolicyConfig, Recipe
+from policy.generative.paths import coefficients
+from policy.generative.predictions import convert
+from policy.generative.samplers import solve
+from policy.generative.sampling import make_sampler
+from policy.networks.condition import Condition
 from policy.networks.network import PolicyNetwork
 from policy.planning.drawing import FlowDrawing, known
 from policy.planning.given_rows import GivenRows
 from policy.statistics import Statistics
+from policy.training.chunk_loss import DrawnChunk
 from robot_io.errors import FeelforwardError
 
 BY_CHANCE = ("sde", "sde_heun", "ddpm")  # from one noise they go to many plans
 
+LookedAt = tuple[Tensor, Tensor, Mapping[str, Tensor]]  # as `PolicyNetwork.look` takes it
+
 
 class Teacher:
-    """Its network, drawn from as its own recipe says."""
+    """Its network, drawn from as its own recipe says, and the times at which a student asks."""
 
     def __init__(
         self,
         config: PolicyConfig,
         statistics: Statistics,
         network: PolicyNetwork,
+        student: PolicyConfig,
         *,
         name: str,
     ) -> None:
@@ -47,6 +60,7 @@ class Teacher:
         self._drawing = FlowDrawing(
             network, config, joining="overwrite", bounds=(low.to(device), high.to(device))
         )
+        self._sampler = make_sampler(student.sampling, student.generative)
 
     @classmethod
     def load(cls, directory: Path, student: Recipe, *, device: torch.device) -> Self:
@@ -58,7 +72,7 @@ class Teacher:
         _check(recipe.policy, student.policy, directory)
         weights = (checkpoint_folder(directory) / WEIGHTS).read_bytes()
         name = f"the teacher {sha256(weights).hexdigest()[:8]}"
-        return cls(recipe.policy, statistics, network.to(device), name=name)
+        return cls(recipe.policy, statistics, network.to(device), student.policy, name=name)
 
     def instruct(self, student: PolicyNetwork) -> None:
         """Gives it the same weights; what only a policy with a hidden goal has is left out."""
@@ -66,19 +80,56 @@ class Teacher:
         student.load_state_dict({name: weights[name] for name in student.state_dict()})
 
     @torch.no_grad()
-    def plans(
+    def lesson(
         self,
-        feature_BF: Tensor,
-        still_BF: Tensor,
-        images: Mapping[str, Tensor],
-        noise_BHA: Tensor,
-        given: GivenRows | None,
+        chunk: DrawnChunk,
+        student: PolicyNetwork,
+        condition: Condition,
+        looked_at: LookedAt,
+        generator: Generator,
+    ) -> DrawnChunk:
+        """`chunk` with plans of the teacher as its actions, at one of the student's times.
+
+        The time is the same for all of a batch. The noise becomes what a straight line to the plan
+        would have begun with, so that `interpolate` gives the x from which the plan was drawn.
+        """
+        times = self._sampler.times
+        taken = int(torch.randint(len(times) - 1, (), generator=generator))  # steps behind it
+        x, t = self._sampler.begin(chunk.noise_BHA), times[taken]
+        if taken:
+            field = _velocity(student, condition, chunk.given)
+            x = solve(field, x, times[: taken + 1], solver="euler")
+        plan_BHA = self.plans(looked_at, x, chunk.given, start=t)
+        alpha, beta, _, _ = coefficients(student.path, t, x)
+        return replace(
+            chunk,
+            action_BHA=plan_BHA,
+            noise_BHA=(x - alpha * plan_BHA) / beta,
+            t_B=torch.full_like(chunk.t_B, t),
+        )
+
+    @torch.no_grad()
+    def plans(
+        self, looked_at: LookedAt, x_BHA: Tensor, given: GivenRows | None, *, start: float
     ) -> Tensor:
-        """Where these noises go, (B, H, A), as many of them side by side for each observation."""
-        seen = self.network.look(feature_BF, still_BF, images)
+        """Where the ODE goes from these x, (B, H, A), as many side by side per observation."""
+        seen = self.network.look(*looked_at)
         condition = known(self.network, seen, self._config.sampling)
-        condition = condition.repeated(len(noise_BHA) // len(feature_BF))
-        return self._drawing.plans(condition, noise_BHA, given, Generator())
+        condition = condition.repeated(len(x_BHA) // len(looked_at[0]))
+        return self._drawing.arrive(condition, x_BHA, given, start=start)
+
+
+def _velocity(student: PolicyNetwork, condition: Condition, given: GivenRows | None):
+    """The student's field as it is now; given rows are shown clean."""
+    path, source = student.path, student.generative.prediction
+
+    def field(x: Tensor, t: float) -> Tensor:
+        mask_BH1 = None if given is None else given.mask_BH1
+        shown = x if given is None else given.in_place(x)
+        told = student.predict(shown, x.new_full((1,), t), condition, given_BH1=mask_BH1)
+        return convert(told, shown, t, path=path, source=source, target="velocity")
+
+    return field
 
 
 def _check(teacher: PolicyConfig, student: PolicyConfig, directory: Path) -> None:
@@ -88,17 +139,21 @@ def _check(teacher: PolicyConfig, student: PolicyConfig, directory: Path) -> Non
             f"{directory} cannot teach: its plans are drawn by {way}, where a student needs one "
             "plan for each noise. Export a copy with another solver, or take another teacher."
         )
-    for key in ("action", "horizon", "step_ms", "vectors", "images", "network", "given_rows"):
-        theirs, own = getattr(teacher, key), getattr(student, key)
-        if theirs != own:
+    here, there = _what_must_agree(student), _what_must_agree(teacher)
+    for key, own in here.items():
+        if there[key] != own:
             raise FeelforwardError(
-                f"{directory} cannot teach this recipe: policy.{key} is {theirs} there and {own} "
-                "here. A student sees, has and does what its teacher does."
+                f"{directory} cannot teach this recipe: policy.{key} is {there[key]} there and "
+                f"{own} here. A student sees, has and does what its teacher does, and begins with "
+                "its weights."
             )
-    theirs, own = teacher.generative, student.generative
-    if (theirs.path, theirs.prediction) != (own.path, own.prediction):
-        raise FeelforwardError(
-            f"{directory} cannot teach this recipe: it predicts {theirs.prediction} on "
-            f"{theirs.path}, the student {own.prediction} on {own.path}. A student begins with the "
-            "teacher's weights."
-        )
+
+
+def _what_must_agree(config: PolicyConfig) -> dict[str, object]:
+    keys = ("action", "horizon", "step_ms", "vectors", "images", "network", "given_rows")
+    return {
+        **{key: getattr(config, key) for key in keys},
+        "generative.path": config.generative.path,
+        "generative.prediction": config.generative.prediction,
+        "sampling.temperature": config.sampling.temperature,
+    }

@@ -12,9 +12,11 @@ from policy import statistics
 from policy.checkpoint import export_checkpoint, load_checkpoint, load_network
 from policy.config import PolicyConfig, Recipe
 from policy.features import make_features
+from policy.generative.paths import interpolate
+from policy.generative.samplers import solve
+from policy.networks.condition import Condition
 from policy.planning.drawing import FlowDrawing, known
 from policy.planning.given_rows import GivenRows
-from policy.training import objective as objective_module
 from policy.training.chunk_loss import DrawnChunk
 from policy.training.objective import Objective
 from policy.training.teacher import Teacher
@@ -45,7 +47,12 @@ def teacher_recipe(**policy: object) -> Recipe:
 
 
 def student_recipe(*, evaluations: int = 1, steps: int = 400, **train_config: object) -> Recipe:
-    way = {"solver": "euler", "evaluations": evaluations, "temperature": TEMPERATURE}
+    way = {
+        "solver": "euler",
+        "grid": "quadratic",
+        "evaluations": evaluations,
+        "temperature": TEMPERATURE,
+    }
     return changed(
         fork_recipe(kind="mlp", steps=steps, **train_config),
         given_rows=4,
@@ -80,7 +87,7 @@ def test_a_student_plans_at_once_what_its_teacher_plans_in_ten_evaluations(
     recipe = student_recipe(evaluations=evaluations)
     train(recipe, ForkSampler(seed=1), tmp_path, teacher=taught, progress=False)
     teacher, student = planned(taught), planned(tmp_path)
-    hasty = planned(taught, solver="euler", evaluations=evaluations)
+    hasty = planned(taught, solver="euler", grid="quadratic", evaluations=evaluations)
     side_P = np.sign(teacher[:, 8, 0])
     assert 0.15 < np.mean(side_P > 0) < 0.85, "both ways"
     assert np.mean(np.sign(student[:, 8, 0]) == side_P) > 0.85, "each noise to the same side"
@@ -105,7 +112,8 @@ def test_a_teacher_plans_as_on_a_robot(taught: Path) -> None:
     drawing, teacher = drawing_of(taught)
     feature_BF, still_BF = looked_at(teacher, 3)
     noise_BHA = torch.randn(6, *teacher.network.rows, generator=torch.Generator().manual_seed(2))
-    plan_BHA = teacher.plans(feature_BF, still_BF, {}, noise_BHA, None)
+    start_BHA = TEMPERATURE * noise_BHA
+    plan_BHA = teacher.plans((feature_BF, still_BF, {}), start_BHA, None, start=0.0)
     generator = torch.Generator().manual_seed(2)
     sampling = teacher_recipe().policy.sampling
     for i in range(6):
@@ -116,46 +124,94 @@ def test_a_teacher_plans_as_on_a_robot(taught: Path) -> None:
         torch.testing.assert_close(plan_BHA[i], alone_1HA[0], rtol=1e-4, atol=1e-5)
 
 
+def test_from_the_middle_of_the_way_it_arrives_where_the_whole_way_does(taught: Path) -> None:
+    export_checkpoint(taught, taught / "fine", half=False, sampling={"evaluations": 80})
+    _, teacher = drawing_of(taught / "fine")
+    feature_BF, still_BF = looked_at(teacher, 8)
+    seen = feature_BF, still_BF, {}
+    generator = torch.Generator().manual_seed(2)
+    x_BHA = TEMPERATURE * torch.randn(8, *teacher.network.rows, generator=generator)
+    condition = teacher.network.condition(teacher.network.look(*seen))
+
+    def velocity(x: Tensor, t: float) -> Tensor:
+        return teacher.network.predict(x, torch.full((8,), t), condition)
+
+    half = tuple(0.7 * i / 40 for i in range(41))
+    middle_BHA = solve(velocity, x_BHA, half, solver="midpoint")
+    whole_BHA = teacher.plans(seen, x_BHA, None, start=0.0)
+    rest_BHA = teacher.plans(seen, middle_BHA, None, start=half[-1])
+    torch.testing.assert_close(rest_BHA, whole_BHA, atol=0.01, rtol=0)
+
+
 def test_given_rows_are_kept_and_continued(taught: Path) -> None:
     _, teacher = drawing_of(taught)
     feature_BF, still_BF = looked_at(teacher, 8)
-    noise_BHA = torch.randn(8, *teacher.network.rows, generator=torch.Generator().manual_seed(2))
+    seen = feature_BF, still_BF, {}
+    x_BHA = torch.randn(8, *teacher.network.rows, generator=torch.Generator().manual_seed(2))
     count_B = torch.tensor([0, 0, 0, 0, 4, 4, 4, 4])
     mask_BH1 = (torch.arange(16) < count_B[:, None])[..., None]
-    right_BHA = torch.ones_like(noise_BHA)  # normalised: the right way
-    plan_BHA = teacher.plans(feature_BF, still_BF, {}, noise_BHA, GivenRows(mask_BH1, right_BHA))
-    free_BHA = teacher.plans(feature_BF, still_BF, {}, noise_BHA, None)
+    right_BHA = torch.ones_like(x_BHA)  # normalised: the right way
+    plan_BHA = teacher.plans(seen, x_BHA, GivenRows(mask_BH1, right_BHA), start=0.0)
+    free_BHA = teacher.plans(seen, x_BHA, None, start=0.0)
     torch.testing.assert_close(plan_BHA[:4], free_BHA[:4])
     assert torch.equal(plan_BHA[4:, :4], right_BHA[4:, :4])
     assert (plan_BHA[4:, 4:, 0] > 0.5).all()
     assert (free_BHA[4:, 4:, 0] < 0.5).any()
 
 
-def test_a_student_learns_from_noise_to_plan_at_the_times_that_it_will_ask(
+@pytest.mark.parametrize("given", [False, True])
+def test_a_lesson_begins_where_the_students_own_steps_lead(taught: Path, given: bool) -> None:
+    recipe = student_recipe(evaluations=2)
+    teacher = Teacher.load(taught, recipe, device=CPU)
+    student = teacher.statistics.make_network(recipe.policy)  # fresh: no good at all
+    feature_BF, still_BF = looked_at(teacher, 8)
+    seen = feature_BF, still_BF, {}
+    condition = student.condition(student.look(*seen))
+    generator = torch.Generator().manual_seed(3)
+    noise_BHA = torch.randn(8, *student.rows, generator=generator)
+    mask_BH1 = (torch.arange(16) < 3)[None, :, None].expand(8, -1, 1)
+    rows = GivenRows(mask_BH1, torch.ones_like(noise_BHA)) if given else None
+    chunk = DrawnChunk(torch.zeros_like(noise_BHA), noise_BHA, torch.rand(8), rows)
+    start_BHA = TEMPERATURE * noise_BHA
+    met = set()
+    for _ in range(20):
+        told = teacher.lesson(chunk, student, condition, seen, generator)
+        (t,) = set(told.t_B.tolist())
+        met.add(t)
+        x_BHA = interpolate(student.path, told.action_BHA, told.noise_BHA, told.t_B)
+        expected_BHA = start_BHA
+        if t > 0:
+            shown = start_BHA if rows is None else rows.in_place(start_BHA)
+            velocity_BHA = student.predict(
+                shown, torch.zeros(8), condition, given_BH1=mask_BH1 if given else None
+            )
+            expected_BHA = start_BHA + t * velocity_BHA
+        free = slice(3 if given else 0, None)
+        torch.testing.assert_close(x_BHA[:, free], expected_BHA[:, free], atol=1e-5, rtol=1e-4)
+        plan_BHA = teacher.plans(seen, x_BHA, rows, start=t)
+        torch.testing.assert_close(told.action_BHA, plan_BHA, atol=1e-4, rtol=1e-4)
+    assert met == {0, 0.75}
+
+
+def test_a_student_is_taught_in_training_and_in_validation(
     taught: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = student_recipe(evaluations=2)
+    recipe = student_recipe()
     teacher = Teacher.load(taught, recipe, device=CPU)
     features = make_features(recipe.policy)
     objective = Objective(recipe, features, teacher.statistics, CPU, teacher=teacher)
-    chunks: list[DrawnChunk] = []
-
-    def loss(network: object, condition: object, chunk: DrawnChunk) -> Tensor:
-        chunks.append(chunk)
-        return torch.zeros(())
-
-    monkeypatch.setattr(objective_module, "chunk_loss", loss)
-    batch = ForkSampler().sample(0)
     student = teacher.statistics.make_network(recipe.policy)
-    for step in range(20):
-        objective.loss(student, batch, draw=(0, step), augment=False)
-    assert {t for chunk in chunks for t in chunk.t_B.tolist()} == {0, 0.5}
-    noise_BHA = torch.cat([chunk.noise_BHA for chunk in chunks])
-    assert noise_BHA.std().item() == pytest.approx(TEMPERATURE, rel=0.05)
-    feature_BF, still_BF, action_BHA = objective._numbers(batch)
-    plan_BHA = teacher.plans(feature_BF, still_BF, {}, chunks[0].noise_BHA / TEMPERATURE, None)
-    torch.testing.assert_close(chunks[0].action_BHA, plan_BHA)
-    assert not torch.allclose(plan_BHA, action_BHA, atol=0.01)
+    teacher.instruct(student)
+
+    def predict(x: Tensor, t_B: Tensor, condition: Condition, **_: Tensor | None) -> Tensor:
+        """One step that arrives where the teacher's ten do."""
+        seen = objective._numbers(batch)[:2]
+        return teacher.plans((*seen, {}), x, None, start=0.0) - x
+
+    batch = ForkSampler().sample(0)
+    plain = objective.loss(student, batch, draw=(0, 0), augment=False)
+    monkeypatch.setattr(student, "predict", predict)
+    assert objective.loss(student, batch, draw=(0, 0), augment=False).item() < 1e-6 < plain.item()
 
 
 def test_a_resumed_student_is_the_uninterrupted_one_and_keeps_its_teacher(
@@ -204,8 +260,8 @@ def test_what_guidance_made_of_a_plan_is_learnt(tmp_path: Path) -> None:
     for name in ("plain", "guided"):
         teacher = Teacher.load(tmp_path / name, student_recipe(), device=CPU)
         feature_BF, still_BF = looked_at(teacher, 4)
-        noise_BHA = torch.ones(4, *teacher.network.rows)
-        plans.append(teacher.plans(feature_BF, still_BF, {}, noise_BHA, None))
+        x_BHA = torch.ones(4, *teacher.network.rows)
+        plans.append(teacher.plans((feature_BF, still_BF, {}), x_BHA, None, start=0.0))
     assert not torch.allclose(*plans, atol=0.01)
     train(
         student_recipe(),
@@ -221,7 +277,8 @@ def test_what_guidance_made_of_a_plan_is_learnt(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"generative": {"prediction": "data"}}, "it predicts velocity on cond_ot, the student"),
+        ({"generative": {"prediction": "data"}}, "policy.generative.prediction is velocity there"),
+        ({"sampling": {"temperature": 1.0}}, "policy.sampling.temperature is 0.7 there and 1.0"),
         ({"network": {"widths": (64, 64)}}, r"policy.network is .*128.* there and .*64"),
         ({"given_rows": 2}, "policy.given_rows is 4 there and 2 here"),
         ({"vectors": ({"name": "state", "history": 1},)}, "sees, has and does what its teacher"),
