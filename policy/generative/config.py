@@ -40,6 +40,8 @@ SolverName = Literal[
     "dpmpp_2m",
 ]
 
+GridName = Literal["uniform", "cosine", "quadratic", "cubic", "karras", "leading", "trailing"]
+
 DDPM_LEVELS = 100  # noise levels of the path "ddpm", as in Diffusion Policy (Chi et al. 2023)
 ODE_SOLVERS = ("euler", "midpoint", "heun", "rk4", "adaptive")
 BETWEEN_LEVELS = ("midpoint", "heun", "rk4", "adaptive", "sde_heun")  # ask there, too
@@ -100,7 +102,7 @@ class SamplingConfig(Frozen):
 
     solver: SolverName = "midpoint"
     evaluations: int = Field(default=10, ge=1, le=200)  # of the network, per plan; not of adaptive
-    grid: Literal["uniform", "cosine", "quadratic", "karras", "leading", "trailing"] = "uniform"
+    grid: GridName = "uniform"
     sigma: float = Field(default=1.0, ge=0, le=10)  # of sde: σ_t = sigma β_t
     # all noise is so many times its size: below 1 plans keep closer to what is most likely
     temperature: float = Field(default=1.0, ge=0, le=1)
@@ -126,10 +128,9 @@ class SamplingConfig(Frozen):
             raise ValueError(f"guidance_interval = {self.guidance_interval}, allowed: from < to")
         if self.solver == "adaptive" and self.grid != "uniform":
             raise ValueError(f'adaptive chooses its own steps: grid "{self.grid}" says nothing')
-        if self.warm_start and self.grid not in ("uniform", "cosine", "quadratic"):
+        if self.warm_start and self.grid in ("karras", "leading", "trailing"):
             raise ValueError(
-                "warm_start begins anywhere on the way: grid uniform, cosine or quadratic, not "
-                f'"{self.grid}"'
+                f"warm_start begins anywhere on the way, a {self.grid} grid at a time of its own"
             )
         return self
 

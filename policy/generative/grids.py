@@ -24,13 +24,13 @@ def cosine_grid(steps: int, *, start: float = 0.0) -> Grid:
     return _grid(steps, lambda i: (1 - math.cos(math.pi * i / steps)) / 2, start)
 
 
-def quadratic_grid(steps: int, *, start: float = 0.0) -> Grid:
-    """t = 1 - (1 - i/n)²: steps that shorten towards the data, as those of DDIM's "quad".
+def power_grid(steps: int, *, power: int, start: float = 0.0) -> Grid:
+    """t = 1 - (1 - i/n)^power: steps that shorten towards the data (DDIM's "quad" with 2).
 
     Where what is known of a plan leaves it little room, x turns late: only where its noise is as
-    small as that room does the velocity begin to depend on x.
+    small as that room does the velocity depend on x.
     """
-    return _grid(steps, lambda i: 1 - (1 - i / steps) ** 2, start)
+    return _grid(steps, lambda i: 1 - (1 - i / steps) ** power, start)
 
 
 def karras_grid(

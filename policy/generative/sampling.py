@@ -24,7 +24,7 @@ from policy.generative.grids import (
     cosine_grid,
     karras_grid,
     level_grid,
-    quadratic_grid,
+    power_grid,
     time_of_sigma,
     uniform_grid,
 )
@@ -33,6 +33,7 @@ from policy.generative.paths import ProbabilityPath
 from policy.generative.samplers import Field, solve, solve_adaptive, warm_start
 
 TOLERANCE = 1e-3  # of the adaptive solver, in normalised units
+POWERS = {"quadratic": 2, "cubic": 3}
 FIRST_SIGMA = 80.0  # β/α: the noise is 80 times the data, EDM's σ_max (Karras et al. 2022)
 
 
@@ -142,8 +143,8 @@ def _grid(config: SamplingConfig, path: ProbabilityPath, *, start: float) -> Gri
         return level_grid(steps, levels=DDPM_LEVELS, spacing=config.grid)
     if config.grid == "cosine":
         return cosine_grid(steps, start=start)
-    if config.grid == "quadratic":
-        return quadratic_grid(steps, start=start)
+    if config.grid in POWERS:
+        return power_grid(steps, power=POWERS[config.grid], start=start)
     return uniform_grid(steps, start=start)
 
 

@@ -78,7 +78,7 @@ def _curves(counts: tuple[int, ...], sigmas: tuple[float, ...]) -> list[Curve]:
         cold("data, DPM-Solver++", DPM_SOLVER, training=DATA),
         cold("noise, DDIM", ddim, training=DDPM),
         cold("noise, DDPM", (), training=DDPM),
-        Curve(COLD, "distilled", DISTILLED, (), (), "evaluations", (1,), teacher=MLP),
+        Curve(COLD, "distilled", DISTILLED, (), (), "evaluations", (FEW,), teacher=MLP),
         Curve(WARM, "velocity, Euler", MLP, (), warm, "evaluations", counts),
         Curve(WARM, "data, Euler", MLP, DATA, warm, "evaluations", counts),
         Curve(DIFFUSION, "velocity, 16", MLP, (), sde, "sigma", sigmas),
@@ -129,8 +129,8 @@ class Evaluations:
                 f"{FEW} or fewer evaluations", max(few, key=success), max(scores.names, key=success)
             ),
             lost(
-                f"one evaluation of a student, where its teacher has {TEACHER},",
-                f"{COLD}: distilled, 1",
+                f"{FEW} evaluations of a student, where its teacher has {TEACHER},",
+                f"{COLD}: distilled, {FEW}",
                 f"{COLD}: velocity, midpoint, {TEACHER}",
             ),
         ]

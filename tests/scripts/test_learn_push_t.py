@@ -126,12 +126,12 @@ def test_few_evaluations_are_held_against_the_best(tmp_path: Path) -> None:
     row = Evaluations(BENCH)
     cells = row.cells("full")
     measured = [
-        (cell, played([cell], 0.9 if cell.name == "cold: distilled, 1" else 0.5)[0][1])
+        (cell, played([cell], 0.9 if cell.name == "cold: distilled, 2" else 0.5)[0][1])
         for cell in cells
     ]
     claims = row.claims(measured)
     assert [claim.verdict for claim in claims] == ["kept", "kept"]
-    assert "cold: distilled, 1" in claims[0].value
+    assert "cold: distilled, 2" in claims[0].value
     worse = [
         (c, played([c], 0.9 if c.name == "cold: data, Euler, 8" else 0.5)[0][1]) for c in cells
     ]

@@ -48,7 +48,7 @@ def policy(generative: dict | None = None, sampling: dict | None = None, **more)
         ({}, {"solver": "sde_heun", "evaluations": 5}, "sde_heun takes 2 evaluations per step"),
         ({}, {"solver": "rk4", "evaluations": 8}, "3 in the last, got 8"),
         ({}, {"solver": "adaptive", "grid": "karras"}, "chooses its own steps"),
-        ({}, {"grid": "karras", "warm_start": 1.0}, "grid uniform, cosine or quadratic"),
+        ({}, {"grid": "karras", "warm_start": 1.0}, "a karras grid at a time of its own"),
         ({}, {"solver": "dopri5"}, "Input should be 'euler'"),
         ({}, {"sigma": float("nan")}, "finite number"),
     ],
