@@ -74,6 +74,7 @@ def _curves(counts: tuple[int, ...], sigmas: tuple[float, ...]) -> list[Curve]:
         ),
         cold("velocity, Heun", (("solver", "heun"),), values=even),
         cold("velocity, DPM-Solver++", DPM_SOLVER),
+        cold("velocity, DPM-Solver++, late", (*DPM_SOLVER, ("grid", "quadratic"))),
         cold("data, Euler", EULER, training=DATA),
         cold("data, DPM-Solver++", DPM_SOLVER, training=DATA),
         cold("noise, DDIM", ddim, training=DDPM),

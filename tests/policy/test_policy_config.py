@@ -53,6 +53,10 @@ def test_an_older_recipe_is_understood() -> None:
     assert recipe.policy.generative == GenerativeConfig()
     now = recipe.model_dump(mode="json")
     assert upgraded(now) == now
+    plain = {"policy": {**STATE, "generative": {"shortcut": False}}}
+    assert Recipe.model_validate(upgraded(plain)) == Recipe.model_validate({"policy": STATE})
+    with pytest.raises(pydantic.ValidationError, match="shortcut"):
+        Recipe.model_validate(upgraded({"policy": {**STATE, "generative": {"shortcut": True}}}))
 
 
 def test_the_history_names_every_stream() -> None:

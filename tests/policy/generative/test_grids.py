@@ -6,7 +6,7 @@ import pytest
 import torch
 from closed_forms import PATHS
 
-from policy.generative.grids import cosine_grid, karras_grid, level_grid, uniform_grid
+from policy.generative.grids import cosine_grid, karras_grid, level_grid, power_grid, uniform_grid
 
 
 @pytest.mark.parametrize("steps", [1, 2, 10])
@@ -16,6 +16,7 @@ def test_every_grid_rises_from_its_start_to_the_data(steps: int) -> None:
         uniform_grid(steps): 0,
         uniform_grid(steps, start=0.4): 0.4,
         cosine_grid(steps, start=0.4): 0.4,
+        power_grid(steps, power=3, start=0.4): 0.4,
         karras_grid(steps, path=path): 1 / 81,
         level_grid(steps, levels=100, spacing="trailing"): 0,
     }
@@ -28,6 +29,12 @@ def test_every_grid_rises_from_its_start_to_the_data(steps: int) -> None:
 
 def test_the_cosine_grid_is_fine_at_both_ends() -> None:
     assert cosine_grid(4) == pytest.approx((0, 0.1464466, 0.5, 0.8535534, 1))
+
+
+def test_power_grids_shorten_their_steps_towards_the_data() -> None:
+    assert power_grid(4, power=2) == pytest.approx((0, 0.4375, 0.75, 0.9375, 1))
+    assert power_grid(2, power=3) == pytest.approx((0, 0.875, 1))
+    assert power_grid(5, power=1) == pytest.approx(uniform_grid(5))
 
 
 @pytest.mark.parametrize("name", ["condot", "cosine", "exploding"])

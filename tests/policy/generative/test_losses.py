@@ -6,6 +6,8 @@ from closed_forms import PATHS, best, bimodal, noise, seeded
 from torch import Tensor
 
 from policy.generative.losses import (
+    HUBER,
+    consistency_loss,
     flow_matching_loss,
     loss_weight,
     min_snr_weight,
@@ -48,6 +50,25 @@ def test_the_loss_is_zero_for_who_knows_the_pair(prediction: Prediction) -> None
 
     loss = prediction_loss(network, x_1, x_0, t_B, path=path, prediction=prediction)
     assert loss.item() == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("prediction", ["velocity", "data"])
+def test_a_miss_costs_its_distance_and_a_near_one_its_square(prediction: Prediction) -> None:
+    """Whatever the time: what counts is where the step arrives."""
+    x_1, x_0, t_B = torch.randn(4, 16, 10), torch.randn(4, 16, 10), 0.9 * torch.rand(4)
+    path = PATHS["condot"]
+
+    def loss(off: float) -> float:
+        def network(x: Tensor, t: Tensor) -> Tensor:
+            arrived = x_1 + off
+            noise_BHA = (x - t[:, None, None] * arrived) / (1 - t[:, None, None])
+            return combine(arrived, noise_BHA, t, path=path, prediction=prediction)
+
+        return consistency_loss(network, x_1, x_0, t_B, path=path, prediction=prediction).item()
+
+    assert loss(0.0) == pytest.approx(0, abs=1e-7)
+    assert loss(1.0) == pytest.approx(1 - HUBER, abs=1e-4)
+    assert loss(HUBER / 10) == pytest.approx(HUBER / 200, rel=0.1)
 
 
 def test_flow_matching_is_the_squared_error_of_the_pairs_velocity() -> None:

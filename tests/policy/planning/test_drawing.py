@@ -7,6 +7,8 @@ from torch import Tensor
 
 from policy.config import Joining, PolicyConfig
 from policy.generative.mixtures import GaussianMixture
+from policy.generative.samplers import Field
+from policy.planning import drawing as drawing_module
 from policy.planning.drawing import FlowDrawing, make_drawing
 from policy.planning.joining import Target
 from robot_io.errors import FeelforwardError
@@ -74,6 +76,23 @@ def test_every_method_can_be_guided_to_continue_the_last_plan(method: str) -> No
         n=4,
     )
     assert (mean_N < 0).all()
+
+
+@pytest.mark.parametrize(("evaluations", "most"), [(1, 1), (2, 2), (10, 5)])
+def test_a_long_step_is_not_pulled_past_the_target(
+    monkeypatch: pytest.MonkeyPatch, evaluations: int, most: float
+) -> None:
+    """A pull of 1/h over a step of h arrives."""
+    pulls = []
+
+    def guided(network: Field, *_: object, max_guidance: float, **__: object) -> Field:
+        pulls.append(max_guidance)
+        return network
+
+    monkeypatch.setattr(drawing_module, "guided", guided)
+    config = flow_config({}, solver="euler", evaluations=evaluations)
+    drawn(config, joining="guided", target=Target.of(torch.zeros(4, 2), 2, 16), n=1)
+    assert pulls == [most]
 
 
 def test_data_are_clipped_to_the_range_of_the_demonstrations() -> None:
