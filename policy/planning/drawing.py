@@ -131,16 +131,9 @@ class FlowDrawing:
             field = self._guided(condition, target, sampler)
             return sampler.draw(field, x, generator=generator)
         given = target.given if target is not None and self._joining == "trained" else None
-        return self._carried(condition, x, given, sampler, generator)
+        return self.carried(condition, x, given, sampler, generator)
 
-    def arrive(
-        self, condition: Condition, x_BHA: Tensor, given: GivenRows | None, *, start: float
-    ) -> Tensor:
-        """Where the ODE carries each x from time `start` on, (B, H, A); given rows lie still."""
-        sampler = self._started_at(start) if start > 0 else self._sampler
-        return self._carried(condition, x_BHA, given, sampler, Generator())
-
-    def _carried(
+    def carried(
         self,
         condition: Condition,
         x: Tensor,
@@ -148,6 +141,7 @@ class FlowDrawing:
         sampler: Sampler,
         generator: Generator,
     ) -> Tensor:
+        """Where `sampler` goes from these x, (B, H, A), each its own way; given rows lie still."""
         if given is None:
             return sampler.draw(self._field(condition, sampler), x, generator=generator)
         network = self._network.field(condition, row_time=given.row_time)
@@ -159,7 +153,7 @@ class FlowDrawing:
     ) -> Tensor:
         condition = condition.repeated(CANDIDATES)
         strong_NHA, weak_NHA = (
-            self._carried(
+            self.carried(
                 condition,
                 sampler.begin(self._noise(CANDIDATES, generator)),
                 None,

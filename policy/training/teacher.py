@@ -1,13 +1,14 @@
 """A trained policy whose plans a student learns to draw in one or two evaluations of the network.
 
-The teacher's ODE carries every noise to one plan. The student learns to arrive there in a single
-step from the same noise and, where it takes several, from wherever its own steps have led it: the
-teacher is asked anew where its ODE goes from there, so that late steps mend what early ones missed.
+The teacher's ODE carries every noise to one plan. The student's first step learns to arrive there
+at once from the same noise (Luhman and Luhman 2021, "Knowledge distillation in iterative generative
+models"). Where it goes on, its first step led near the plan, off by an error of its own; the others
+learn what the teacher says of the data from there, which is a mean over all that x may have come
+from, and so mends that error as if it were noise. (On Push-T this is what makes a second step worth
+while: where the ODE goes from there, a consistency model's lesson, carries the error along.)
 
-What is learnt is the consistency function (Song et al. 2023, "Consistency models"), from the whole
-ODE instead of one step of it (as Luhman and Luhman 2021 distil a sampler), at the student's times
-only. No demonstration is asked what to do, only what is seen: there are as many examples as noise
-can be drawn.
+No demonstration is asked what to do, only what is seen: there are as many examples as noise can be
+drawn.
 
 Legend: B batch, F numbers of an observation, H rows, A numbers of an action.
 """
@@ -23,10 +24,11 @@ from torch import Generator, Tensor
 
 from policy.checkpoint import WEIGHTS, checkpoint_folder, load_network
 from policy.config import PolicyConfig, Recipe
+from policy.generative.config import SamplingConfig
 from policy.generative.paths import coefficients
 from policy.generative.predictions import convert
 from policy.generative.samplers import solve
-from policy.generative.sampling import make_sampler
+from policy.generative.sampling import Sampler, make_sampler
 from policy.networks.condition import Condition
 from policy.networks.network import PolicyNetwork
 from policy.planning.drawing import FlowDrawing, known
@@ -35,6 +37,7 @@ from policy.statistics import Statistics
 from policy.training.chunk_loss import DrawnChunk
 from robot_io.errors import FeelforwardError
 
+ONE_STEP = SamplingConfig(solver="euler", evaluations=1)  # to the data prediction
 BY_CHANCE = ("sde", "sde_heun", "ddpm")  # from one noise they go to many plans
 
 LookedAt = tuple[Tensor, Tensor, Mapping[str, Tensor]]  # as `PolicyNetwork.look` takes it
@@ -61,6 +64,9 @@ class Teacher:
             network, config, joining="overwrite", bounds=(low.to(device), high.to(device))
         )
         self._sampler = make_sampler(student.sampling, student.generative)
+        whole, path = make_sampler(config.sampling, config.generative), self._sampler.path
+        later = [Sampler(ONE_STEP, path, (t, 1.0)) for t in self._sampler.times[1:-1]]
+        self._ways = [whole, *later]  # one for each step of the student
 
     @classmethod
     def load(cls, directory: Path, student: Recipe, *, device: torch.device) -> Self:
@@ -88,10 +94,10 @@ class Teacher:
         looked_at: LookedAt,
         generator: Generator,
     ) -> DrawnChunk:
-        """`chunk` with plans of the teacher as its actions, at one of the student's times.
+        """`chunk` with what the teacher says as its actions, at one of the student's times.
 
-        The time is the same for all of a batch. The noise becomes what a straight line to the plan
-        would have begun with, so that `interpolate` gives the x from which the plan was drawn.
+        The time is the same for all of a batch. The noise becomes what a straight line to those
+        actions would have begun with, so that `interpolate` gives the x that they were said of.
         """
         times = self._sampler.times
         taken = int(torch.randint(len(times) - 1, (), generator=generator))  # steps behind it
@@ -99,24 +105,29 @@ class Teacher:
         if taken:
             field = _velocity(student, condition, chunk.given)
             x = solve(field, x, times[: taken + 1], solver="euler")
-        plan_BHA = self.plans(looked_at, x, chunk.given, start=t)
+        said_BHA = self.plans(looked_at, x, chunk.given, taken=taken)
         alpha, beta, _, _ = coefficients(student.path, t, x)
         return replace(
             chunk,
-            action_BHA=plan_BHA,
-            noise_BHA=(x - alpha * plan_BHA) / beta,
+            action_BHA=said_BHA,
+            noise_BHA=(x - alpha * said_BHA) / beta,
             t_B=torch.full_like(chunk.t_B, t),
         )
 
     @torch.no_grad()
     def plans(
-        self, looked_at: LookedAt, x_BHA: Tensor, given: GivenRows | None, *, start: float
+        self, looked_at: LookedAt, x_BHA: Tensor, given: GivenRows | None, *, taken: int
     ) -> Tensor:
-        """Where the ODE goes from these x, (B, H, A), as many side by side per observation."""
+        """What it says of these x, (B, H, A), as many side by side per observation.
+
+        The plans of noises (`taken` = 0), or the data prediction after so many of the student's
+        steps.
+        """
         seen = self.network.look(*looked_at)
         condition = known(self.network, seen, self._config.sampling)
         condition = condition.repeated(len(x_BHA) // len(looked_at[0]))
-        return self._drawing.arrive(condition, x_BHA, given, start=start)
+        sampler = self._ways[taken]
+        return self._drawing.carried(condition, x_BHA, given, sampler, Generator())
 
 
 def _velocity(student: PolicyNetwork, condition: Condition, given: GivenRows | None):
