@@ -61,7 +61,7 @@ def score_matching_loss(
     return prediction_loss(score, x_1, x_0, t_B, path=path, prediction="score")
 
 
-def consistency_loss(
+def arrival_loss(
     network: Network,
     x_1: Tensor,
     x_0: Tensor,

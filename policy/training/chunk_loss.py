@@ -9,7 +9,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from policy.generative.losses import Network, consistency_loss, prediction_loss
+from policy.generative.losses import Network, arrival_loss, prediction_loss
 from policy.generative.method import time_weight
 from policy.generative.predictions import combine
 from policy.networks.condition import Condition
@@ -38,7 +38,7 @@ def chunk_loss(network: PolicyNetwork, condition: Condition, chunk: DrawnChunk) 
     predict = _continuing(network, condition, chunk)
     pair = chunk.action_BHA, chunk.noise_BHA, chunk.t_B
     if config.distilled:
-        return consistency_loss(predict, *pair, path=path, prediction=config.prediction)
+        return arrival_loss(predict, *pair, path=path, prediction=config.prediction)
     weight_B = time_weight(config, chunk.t_B, path=path)
     return prediction_loss(
         predict, *pair, path=path, prediction=config.prediction, weight_B=weight_B

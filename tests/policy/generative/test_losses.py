@@ -7,7 +7,7 @@ from torch import Tensor
 
 from policy.generative.losses import (
     HUBER,
-    consistency_loss,
+    arrival_loss,
     flow_matching_loss,
     loss_weight,
     min_snr_weight,
@@ -64,7 +64,7 @@ def test_a_miss_costs_its_distance_and_a_near_one_its_square(prediction: Predict
             noise_BHA = (x - t[:, None, None] * arrived) / (1 - t[:, None, None])
             return combine(arrived, noise_BHA, t, path=path, prediction=prediction)
 
-        return consistency_loss(network, x_1, x_0, t_B, path=path, prediction=prediction).item()
+        return arrival_loss(network, x_1, x_0, t_B, path=path, prediction=prediction).item()
 
     assert loss(0.0) == pytest.approx(0, abs=1e-7)
     assert loss(1.0) == pytest.approx(1 - HUBER, abs=1e-4)
