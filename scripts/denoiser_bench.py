@@ -77,7 +77,7 @@ class _Subject:
             began_ns = self.clock.now_ns()
             condition = self.network.condition(self.network.look(*observed))
             took_ns.append(("encode", self.clock.now_ns() - began_ns))
-            film_BM = condition.film_BM + self.network.time_film(torch.tensor([t]))
+            film_BM = condition.film_BM + self.network.time_modulation(torch.tensor([t]))
             for _ in range(10):
                 began_ns = self.clock.now_ns()
                 self.network.denoise(x_BHA, t, film_BM, condition)
