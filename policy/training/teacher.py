@@ -27,12 +27,12 @@ from policy.config import PolicyConfig, Recipe
 from policy.generative.config import SamplingConfig
 from policy.generative.paths import coefficients
 from policy.generative.predictions import convert
-from policy.generative.samplers import solve
+from policy.generative.samplers import Field, solve
 from policy.generative.sampling import Sampler, make_sampler
 from policy.networks.condition import Condition
 from policy.networks.network import PolicyNetwork
 from policy.planning.drawing import FlowDrawing, known
-from policy.planning.given_rows import GivenRows
+from policy.planning.given_rows import GivenRows, continuing
 from policy.statistics import Statistics
 from policy.training.chunk_loss import DrawnChunk
 from robot_io.errors import FeelforwardError
@@ -80,7 +80,7 @@ class Teacher:
         name = f"the teacher {sha256(weights).hexdigest()[:8]}"
         return cls(recipe.policy, statistics, network.to(device), student.policy, name=name)
 
-    def instruct(self, student: PolicyNetwork) -> None:
+    def initialize(self, student: PolicyNetwork) -> None:
         """Gives it the same weights; what only a policy with a hidden goal has is left out."""
         weights = self.network.state_dict()
         student.load_state_dict({name: weights[name] for name in student.state_dict()})
@@ -130,17 +130,16 @@ class Teacher:
         return self._drawing.carried(condition, x_BHA, given, sampler, Generator())
 
 
-def _velocity(student: PolicyNetwork, condition: Condition, given: GivenRows | None):
+def _velocity(student: PolicyNetwork, condition: Condition, given: GivenRows | None) -> Field:
     """The student's field as it is now; given rows are shown clean."""
     path, source = student.path, student.generative.prediction
+    mask_BH1 = None if given is None else given.mask_BH1
 
     def field(x: Tensor, t: float) -> Tensor:
-        mask_BH1 = None if given is None else given.mask_BH1
-        shown = x if given is None else given.in_place(x)
-        told = student.predict(shown, x.new_full((1,), t), condition, given_BH1=mask_BH1)
-        return convert(told, shown, t, path=path, source=source, target="velocity")
+        told = student.predict(x, x.new_full((1,), t), condition, given_BH1=mask_BH1)
+        return convert(told, x, t, path=path, source=source, target="velocity")
 
-    return field
+    return field if given is None else continuing(field, given)
 
 
 def _check(teacher: PolicyConfig, student: PolicyConfig, directory: Path) -> None:

@@ -209,7 +209,7 @@ class _Run:
         else:
             for network in (self.state.network, self.state.ema.network):
                 if self.teacher is not None:
-                    self.teacher.instruct(network)
+                    self.teacher.initialize(network)
                 else:
                     calibrate_touch(network, self.sampler)
             self._save_checkpoint(self.folder)

@@ -43,7 +43,8 @@ class Train:
     config: Path = Path("configs/tighten_cap.toml")
     """The recipe: what the policy sees, its network, how it is trained."""
     teacher: Path | None = None
-    """Checkpoint whose plans a recipe with policy.generative.distilled = true learns."""
+    """Checkpoint whose plans a recipe with policy.generative.distilled = true learns; --resume
+    needs it, too."""
     set: tuple[str, ...] = ()
     """Keys of the recipe with other values: --set policy.network.kind=dit train.seed=1."""
     steps: int | None = None

@@ -192,7 +192,7 @@ def test_a_student_is_taught_in_training_and_in_validation(
     features = make_features(recipe.policy)
     objective = Objective(recipe, features, teacher.statistics, CPU, teacher=teacher)
     student = teacher.statistics.make_network(recipe.policy)
-    teacher.instruct(student)
+    teacher.initialize(student)
 
     def predict(x: Tensor, t_B: Tensor, condition: Condition, **_: Tensor | None) -> Tensor:
         """One step that arrives where the teacher's ten do."""
