@@ -36,10 +36,10 @@ class BenchLearn:
       push_t       human Push-T: reward and success with intervals (full: 5 trainings)
       images       the same from the camera, full for a GPU (5 trainings)
       images_light the same, full for 2 cores (5 trainings of an hour of a core)
-      denoisers    U-Net, DiT and MLP, flow and DDPM, at equal data and compute (full: 30 trainings)
+      denoisers    U-Net, DiT and MLP, flow and DDPM, at equal data and compute (full: 18 trainings)
       evaluations  success against network evaluations, warm and cold, and against σ_t (full: 12)
       symmetric    left or right round Push-T's block: flow, DDPM, mixture, MSE (full: 12)
-    The four without images share trainings: 42 in all, a quarter of an hour of a core each.
+    The four without images share trainings: 32 in all, a quarter of an hour of a core each.
 
     Without ROW, those that need no data. Writes OUT/ROW.jsonl (the same command goes on where it
     was cut), OUT/ROW.png and trainings in OUT/runs; prints a table and a verdict per row; exits
@@ -62,6 +62,8 @@ class BenchLearn:
     need another --out."""
     out: Path = Path("out/bench_learn")
     """Folder of the results."""
+    seeds: int | None = None
+    """Trainings of each kind on Push-T, instead of the size's; more later keep what was trained."""
     workers: int = 1
     """Processes, each of which trains and plays."""
     json: Path | None = None
@@ -94,6 +96,8 @@ class BenchLearn:
         from robot_io.files import check_writable
 
         check_writable(self.json)
+        if self.seeds is not None and self.seeds < 1:
+            raise FeelforwardError(f"--seeds {self.seeds}: at least 1.")
         needy = [name for name in names if name not in NEED_NO_DATA]
         if needy and not self.data:
             raise FeelforwardError(
@@ -141,7 +145,7 @@ class BenchLearn:
         from scripts.learn import push_t_rows
         from scripts.learn.push_t import PushTBench
 
-        bench = PushTBench(self.data, self.out / "runs", quiet=self.workers > 1)
+        bench = PushTBench(self.data, self.out / "runs", quiet=self.workers > 1, seeds=self.seeds)
         return push_t_rows.ROWS[name](bench)
 
     def _save(self, results: "Mapping[str, Result]") -> None:

@@ -1,6 +1,6 @@
 """Row `evaluations`: how often the network must be asked for a plan, and how much noise helps."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -8,9 +8,7 @@ from rich.table import Table
 
 from scripts.learn.push_t import (
     DDPM,
-    FULL,
     MLP,
-    SMALL,
     PushTBench,
     PushTCell,
     Sampling,
@@ -93,17 +91,15 @@ class Evaluations:
     FULL_CURVES = _curves((1, 2, 4, 8, 16), (0.0, 0.25, 0.5, 1.0, 2.0))
 
     def __init__(self, bench: PushTBench) -> None:
-        self.measure = bench.measure
+        self.measure, self._scale = bench.measure, bench.scale
 
     def cells(self, size: Size) -> list[PushTCell]:
-        small = size == "small"
-        scale = SMALL if small else replace(FULL, seeds=3)
-        curves = self.SMALL_CURVES if small else self.FULL_CURVES
+        curves = self.SMALL_CURVES if size == "small" else self.FULL_CURVES
         return [
             cell
             for curve in curves
             for value in curve.values
-            for cell in repeated(curve.cell(value), scale)
+            for cell in repeated(curve.cell(value), self._scale(size))
         ]
 
     def table(self, measured: Measured[PushTCell]) -> Table:

@@ -23,7 +23,7 @@ from policy.training.train import TrainResult, train
 from scripts.checkpoints import REPOSITORY
 from scripts.config import load_config
 from scripts.evaluation import make_push_t_player
-from scripts.learn.row import Figures, Measured, Verdict, judge
+from scripts.learn.row import Figures, Measured, Size, Verdict, judge
 from scripts.training_data import window_samplers
 
 FIRST_SEED = 100_000
@@ -90,7 +90,6 @@ class Scale:
 
 
 SMALL = Scale(seeds=1, episodes=10, steps=600, settles=False)
-FULL = Scale(seeds=5, episodes=100)
 
 
 def repeated(cell: PushTCell, scale: Scale) -> list[PushTCell]:
@@ -119,6 +118,12 @@ class PushTBench:
     data: tuple[Path, ...]
     runs: Path
     quiet: bool = False  # where several train at once, whose bars would mingle
+    seeds: int | None = None  # so many trainings of each kind, whatever the size
+
+    def scale(self, size: Size, *, seeds: int = 3) -> Scale:
+        """What a size comes to for a row that in full wants `seeds` trainings of each kind."""
+        scale = SMALL if size == "small" else Scale(seeds=seeds, episodes=100)
+        return scale if self.seeds is None else replace(scale, seeds=self.seeds)
 
     def measure(self, cell: PushTCell) -> Figures:
         """Trains, unless that is done, and plays; per episode what the benchmark reports."""

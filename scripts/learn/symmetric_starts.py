@@ -27,9 +27,7 @@ from robot_io.types import MonoNs, Observation
 from scripts.learn.modes import DRAWN_PLANS, FEW, covered, spread
 from scripts.learn.push_t import (
     DDPM,
-    FULL,
     MLP,
-    SMALL,
     PushTBench,
     PushTCell,
     Sampling,
@@ -85,8 +83,7 @@ class SymmetricStarts:
         self._bench = bench
 
     def cells(self, size: Size) -> list[PushTCell]:
-        scale = SMALL if size == "small" else replace(FULL, seeds=3)
-        scale = replace(scale, episodes=PLANS[size])
+        scale = replace(self._bench.scale(size), episodes=PLANS[size])
         training = {
             "flow": (),
             "DDPM": DDPM,

@@ -41,6 +41,14 @@ def test_the_full_size_trains_the_recipe_as_it_is() -> None:
     assert cell.trained_recipe().train.steps == 45_000
 
 
+@pytest.mark.parametrize("size", ["small", "full"])
+@pytest.mark.parametrize("name", ROWS)
+def test_so_many_trainings_as_were_asked_for(name: str, size: str) -> None:
+    bench = PushTBench(data=BENCH.data, runs=BENCH.runs, seeds=2)
+    cells = ROWS[name](bench).cells(size)  # type: ignore[arg-type]
+    assert [cell.seed for cell in cells] == [0, 1] * (len(cells) // 2)
+
+
 def test_ddpm_for_any_network_is_ddpm_as_the_recipe_has_it() -> None:
     one, other = PushTCell("a", push_t_rows.MLP, DDPM), PushTCell("b", "push_t_ddpm.toml")
     assert one.trained_recipe() == other.trained_recipe()

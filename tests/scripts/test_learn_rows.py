@@ -232,6 +232,9 @@ def test_rows_that_learn_from_demonstrations_ask_for_them(
     with pytest.raises(SystemExit):
         main(["bench", "learn", "push_t", "--out", str(tmp_path)])
     assert "No --data for push_t: give" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["bench", "learn", "push_t", "--data", "none", "--seeds", "0"])
+    assert "--seeds 0: at least 1." in capsys.readouterr().err
 
 
 @pytest.mark.slow
