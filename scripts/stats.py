@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 Z_95 = 1.959963984540054  # standard normal quantile of 0.975
+EVEN, ODD = slice(0, None, 2), slice(1, None, 2)
 
 
 def wilson_interval(successes: int, episodes: int, z: float = Z_95) -> tuple[float, float]:
@@ -117,6 +118,18 @@ def crossed_difference(one_SE: np.ndarray, other_SE: np.ndarray, *, level: float
     if one_SE.shape != other_SE.shape:
         raise ValueError(f"trainings, starts = {one_SE.shape} and {other_SE.shape}, allowed: equal")
     return crossed_interval(one_SE - other_SE, level=level)
+
+
+def best_by_other_starts(success_NSE: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+    """(S, E) of the best of N, for each half of the starts the one that was best on the other half.
+
+    Who is best of many on some starts was lucky there, and does less on others. With the starts cut
+    into every other one, nobody is told of starts that he was chosen by. Also who the two are.
+    """
+    even, odd = (success_NSE[:, :, half].mean((1, 2)).argmax() for half in (EVEN, ODD))
+    best_SE = success_NSE[odd].copy()  # right on the even ones
+    best_SE[:, ODD] = success_NSE[even][:, ODD]
+    return best_SE, (int(even), int(odd))
 
 
 def student_quantile(probability: float, degrees: float) -> float:

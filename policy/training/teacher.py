@@ -44,7 +44,8 @@ LookedAt = tuple[Tensor, Tensor, Mapping[str, Tensor]]  # as `PolicyNetwork.look
 
 
 class Teacher:
-    """Its network, drawn from as its own recipe says, and the times at which a student asks."""
+    """Its network, whose plans are drawn as its own recipe says from the student's noise, and the
+    times at which a student asks."""
 
     def __init__(
         self,
@@ -165,5 +166,4 @@ def _what_must_agree(config: PolicyConfig) -> dict[str, object]:
         **{key: getattr(config, key) for key in keys},
         "generative.path": config.generative.path,
         "generative.prediction": config.generative.prediction,
-        "sampling.temperature": config.sampling.temperature,
     }

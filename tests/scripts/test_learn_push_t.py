@@ -14,7 +14,12 @@ from scripts.learn import push_t_rows
 from scripts.learn.evaluations import Evaluations
 from scripts.learn.push_t import DDPM, PushTBench, PushTCell, alone
 from scripts.learn.push_t_rows import ROWS, Denoisers, PushT
-from scripts.stats import crossed_difference, crossed_interval, student_quantile
+from scripts.stats import (
+    best_by_other_starts,
+    crossed_difference,
+    crossed_interval,
+    student_quantile,
+)
 
 BENCH = PushTBench(data=(Path("none"),), runs=Path("none"))
 
@@ -152,6 +157,27 @@ def test_few_evaluations_are_held_against_the_best(tmp_path: Path) -> None:
 
 
 # ---- intervals
+
+
+def test_the_best_of_many_equals_is_no_better_than_they_are() -> None:
+    rng = np.random.default_rng(0)
+    gains = []
+    for _ in range(300):
+        equal_NSE = rng.random((40, 3, 20)) < 0.7
+        gains.append(best_by_other_starts(equal_NSE)[0].mean() - 0.7)
+    assert np.mean(gains) == pytest.approx(0, abs=0.01)
+    assert (rng.random((300, 40, 60)) < 0.7).mean(2).max(1).mean() > 0.8, "chosen by the same"
+
+
+def test_the_best_of_several_is_told_of_starts_that_did_not_choose_it() -> None:
+    all_NSE = np.zeros((3, 1, 4))
+    all_NSE[1, :, [0, 2]] = 1  # of the even starts
+    all_NSE[2, :, [1]] = 1  # of the odd ones
+    best_SE, chosen = best_by_other_starts(all_NSE)
+    assert chosen == (1, 2)
+    assert best_SE.tolist() == [[0, 0, 0, 0]]
+    all_NSE[1] = 1
+    assert best_by_other_starts(all_NSE)[0].tolist() == [[1, 1, 1, 1]]
 
 
 def test_one_training_has_the_interval_over_starts() -> None:

@@ -26,6 +26,7 @@ from robot_io.types import MonoNs, Observation
 PLANS = 40
 CPU = torch.device("cpu")
 TEMPERATURE = 0.7
+COOLER = 0.5  # of a student that learns its teacher's plans from less noise
 
 
 @pytest.fixture(autouse=True)
@@ -152,7 +153,7 @@ def test_given_rows_are_kept_and_continued(taught: Path) -> None:
 
 @pytest.mark.parametrize("given", [False, True])
 def test_a_lesson_begins_where_the_students_own_steps_lead(taught: Path, given: bool) -> None:
-    recipe = student_recipe(evaluations=2)
+    recipe = changed(student_recipe(evaluations=2), sampling={"temperature": COOLER})
     teacher = Teacher.load(taught, recipe, device=CPU)
     student = teacher.statistics.make_network(recipe.policy)  # fresh: no good at all
     feature_BF, still_BF = looked_at(teacher, 8)
@@ -163,7 +164,7 @@ def test_a_lesson_begins_where_the_students_own_steps_lead(taught: Path, given: 
     mask_BH1 = (torch.arange(16) < 3)[None, :, None].expand(8, -1, 1)
     rows = GivenRows(mask_BH1, torch.ones_like(noise_BHA)) if given else None
     chunk = DrawnChunk(torch.zeros_like(noise_BHA), noise_BHA, torch.rand(8), rows)
-    start_BHA = TEMPERATURE * noise_BHA
+    start_BHA = COOLER * noise_BHA
     met = set()
     for _ in range(20):
         told = teacher.lesson(chunk, student, condition, seen, generator)
@@ -269,7 +270,6 @@ def test_what_guidance_made_of_a_plan_is_learnt(tmp_path: Path) -> None:
     ("change", "reason"),
     [
         ({"generative": {"prediction": "data"}}, "policy.generative.prediction is velocity there"),
-        ({"sampling": {"temperature": 1.0}}, "policy.sampling.temperature is 0.7 there and 1.0"),
         ({"network": {"widths": (64, 64)}}, r"policy.network is .*128.* there and .*64"),
         ({"given_rows": 2}, "policy.given_rows is 4 there and 2 here"),
         ({"vectors": ({"name": "state", "history": 1},)}, "sees, has and does what its teacher"),
