@@ -23,7 +23,7 @@ from scripts.learn.row import Claim, Measured, Size, save_plot
 from scripts.stats import best_by_other_starts, crossed_difference, success_rate
 
 FEW, FEW_LOSE = 2, 0.03  # so few evaluations lose so much success at most
-TEACHER = 10  # evaluations of the recipe, which a distilled policy saves
+RECIPE, TEACHER = "velocity, midpoint, late", 10  # how it draws, and the evaluations that it takes
 
 DISTILLED = "push_t_distilled.toml"
 DATA: Settings = ("policy.generative.prediction=data", "policy.generative.weight=velocity")
@@ -49,14 +49,16 @@ class Curve:
 
 
 COLD, WARM, DIFFUSION = "cold", "warm", "σ"
-EULER, DPM_SOLVER = (("solver", "euler"),), (("solver", "dpmpp_2m"),)
+EVEN, LATE = (("grid", "uniform"),), (("grid", "quadratic"),)  # steps
+EULER, MIDPOINT = (("solver", "euler"), *EVEN), (("solver", "midpoint"),)
+DPM_SOLVER = (("solver", "dpmpp_2m"),)
 
 
 def _curves(counts: tuple[int, ...], sigmas: tuple[float, ...]) -> list[Curve]:
     even = tuple(n for n in counts if n % 2 == 0)
     ddim = (("solver", "ddim"), ("grid", "leading"))
     warm = (*EULER, ("warm_start", 1.0))
-    sde = (("solver", "sde"), ("evaluations", 16))
+    sde = (("solver", "sde"), ("evaluations", 16), *EVEN)
 
     def cold(
         name: str,
@@ -69,14 +71,13 @@ def _curves(counts: tuple[int, ...], sigmas: tuple[float, ...]) -> list[Curve]:
 
     return [
         cold("velocity, Euler", EULER),
-        cold(
-            "velocity, midpoint", (("solver", "midpoint"),), values=tuple(sorted((*even, TEACHER)))
-        ),
-        cold("velocity, Heun", (("solver", "heun"),), values=even),
-        cold("velocity, DPM-Solver++", DPM_SOLVER),
-        cold("velocity, DPM-Solver++, late", (*DPM_SOLVER, ("grid", "quadratic"))),
+        cold("velocity, midpoint", (*MIDPOINT, *EVEN), values=even),
+        cold(RECIPE, (*MIDPOINT, *LATE), values=tuple(sorted((*even, TEACHER)))),
+        cold("velocity, Heun", (("solver", "heun"), *EVEN), values=even),
+        cold("velocity, DPM-Solver++", (*DPM_SOLVER, *EVEN)),
+        cold("velocity, DPM-Solver++, late", (*DPM_SOLVER, *LATE)),
         cold("data, Euler", EULER, training=DATA),
-        cold("data, DPM-Solver++", DPM_SOLVER, training=DATA),
+        cold("data, DPM-Solver++", (*DPM_SOLVER, *EVEN), training=DATA),
         cold("noise, DDIM", ddim, training=DDPM),
         cold("noise, DDPM", (), training=DDPM),
         Curve(COLD, "distilled", DISTILLED, (), (), "evaluations", (FEW,), teacher=MLP),
@@ -131,7 +132,7 @@ class Evaluations:
             lost(
                 f"{FEW} evaluations of a student, where its teacher has {TEACHER},",
                 [f"{COLD}: distilled, {FEW}"],
-                [f"{COLD}: velocity, midpoint, {TEACHER}"],
+                [f"{COLD}: {RECIPE}, {TEACHER}"],
             ),
         ]
 

@@ -149,7 +149,7 @@ def test_few_evaluations_are_held_against_the_best(tmp_path: Path) -> None:
         (c, played([c], 0.9 if c.name == "cold: data, Euler, 8" else 0.5)[0][1]) for c in cells
     ]
     assert [claim.verdict for claim in row.claims(worse)] == ["MISSED", "kept"]
-    teacher = "cold: velocity, midpoint, 10"
+    teacher = "cold: velocity, midpoint, late, 10"
     worse = [(c, played([c], 0.9 if c.name == teacher else 0.5)[0][1]) for c in cells]
     assert row.claims(worse)[1].verdict == "MISSED"
     row.plot(tmp_path / "evaluations.png", measured)
