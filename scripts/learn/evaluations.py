@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from rich.table import Table
 
@@ -141,12 +142,17 @@ class Evaluations:
         figure = Figure(figsize=(13, 4.6), layout="constrained")
         panels = figure.subplots(1, 3, sharey=True)
         for axes, panel in zip(panels, (COLD, WARM, DIFFUSION), strict=True):
+            axes.set_prop_cycle(color=colormaps["tab20"].colors)  # type: ignore[attr-defined]
+            asked = set[float]()
             for curve in (curve for curve in self.FULL_CURVES if curve.panel == panel):
                 x = [v for v in curve.values if curve.cell(v).name in played]
                 rates = [success_rate(scores.successes(curve.cell(v).name)) for v in x]
-                errorbar(axes, x, rates, label=curve.name)
+                if x:
+                    errorbar(axes, x, rates, label=curve.name)
+                asked.update(x)
             if panel != DIFFUSION:
                 axes.set_xscale("log", base=2)
+                axes.set_xticks(sorted(asked), [f"{v:g}" for v in sorted(asked)])
             axes.set(xlabel="network evaluations", title=f"{panel} start")
             axes.grid(alpha=0.3)
             axes.legend(fontsize=8)
