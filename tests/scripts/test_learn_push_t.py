@@ -149,6 +149,12 @@ def test_few_evaluations_are_held_against_the_best(tmp_path: Path) -> None:
         (c, played([c], 0.9 if c.name == "cold: data, Euler, 8" else 0.5)[0][1]) for c in cells
     ]
     assert [claim.verdict for claim in row.claims(worse)] == ["MISSED", "kept"]
+    best = "cold: data, Euler, 8"
+    most, few = (
+        max(np.mean(f["success"]) for c, f in worse if hard == (c.name == best))
+        for hard in (True, False)
+    )
+    assert f"; {100 * (most - few):.1f} against the best on the same" in row.claims(worse)[0].value
     teacher = "cold: velocity, midpoint, late, 10"
     worse = [(c, played([c], 0.9 if c.name == teacher else 0.5)[0][1]) for c in cells]
     assert row.claims(worse)[1].verdict == "MISSED"
