@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from scripts.denoiser_bench import Cost
 
 BUDGET_MS = 50.0  # of a plan: half of the 100 ms until the next row is due
-RECIPES = ("push_t", "push_t_unet", "push_t_dit", "tighten_cap")
+RECIPES = ("push_t", "push_t_mlp", "push_t_dit", "tighten_cap")
 
 
 @dataclass(frozen=True, slots=True)

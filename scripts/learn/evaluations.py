@@ -11,7 +11,7 @@ from rich.table import Table
 
 from scripts.learn.push_t import (
     DDPM,
-    MLP,
+    RECIPE,
     PushTBench,
     PushTCell,
     Sampling,
@@ -24,7 +24,7 @@ from scripts.learn.row import Claim, Measured, Size, save_plot
 from scripts.stats import best_by_other_starts, crossed_difference, success_rate
 
 FEW, FEW_LOSE = 2, 0.03  # so few evaluations lose so much success at most
-RECIPE, TEACHER = "velocity, midpoint, late", 10  # how it draws, and the evaluations that it takes
+OWN_WAY, TEACHER = "velocity, midpoint, late", 10  # how it draws, and the evaluations that it takes
 
 DISTILLED = "push_t_distilled.toml"
 DATA: Settings = ("policy.generative.prediction=data", "policy.generative.weight=velocity")
@@ -68,12 +68,12 @@ def _curves(counts: tuple[int, ...], sigmas: tuple[float, ...]) -> list[Curve]:
         training: Settings = (),
         values: tuple[int, ...] = counts,
     ) -> Curve:
-        return Curve(COLD, name, MLP, training, sampling, "evaluations", values)
+        return Curve(COLD, name, RECIPE, training, sampling, "evaluations", values)
 
     return [
         cold("velocity, Euler", EULER),
         cold("velocity, midpoint", (*MIDPOINT, *EVEN), values=even),
-        cold(RECIPE, (*MIDPOINT, *LATE), values=tuple(sorted((*even, TEACHER)))),
+        cold(OWN_WAY, (*MIDPOINT, *LATE), values=tuple(sorted((*even, TEACHER)))),
         cold("velocity, Heun", (("solver", "heun"), *EVEN), values=even),
         cold("velocity, DPM-Solver++", (*DPM_SOLVER, *EVEN)),
         cold("velocity, DPM-Solver++, late", (*DPM_SOLVER, *LATE)),
@@ -81,10 +81,10 @@ def _curves(counts: tuple[int, ...], sigmas: tuple[float, ...]) -> list[Curve]:
         cold("data, DPM-Solver++", (*DPM_SOLVER, *EVEN), training=DATA),
         cold("noise, DDIM", ddim, training=DDPM),
         cold("noise, DDPM", (), training=DDPM),
-        Curve(COLD, "distilled", DISTILLED, (), (), "evaluations", (FEW,), teacher=MLP),
-        Curve(WARM, "velocity, Euler", MLP, (), warm, "evaluations", counts),
-        Curve(WARM, "data, Euler", MLP, DATA, warm, "evaluations", counts),
-        Curve(DIFFUSION, "velocity, 16", MLP, (), sde, "sigma", sigmas),
+        Curve(COLD, "distilled", DISTILLED, (), (), "evaluations", (FEW,), teacher=RECIPE),
+        Curve(WARM, "velocity, Euler", RECIPE, (), warm, "evaluations", counts),
+        Curve(WARM, "data, Euler", RECIPE, DATA, warm, "evaluations", counts),
+        Curve(DIFFUSION, "velocity, 16", RECIPE, (), sde, "sigma", sigmas),
     ]
 
 
@@ -138,7 +138,7 @@ class Evaluations:
             lost(
                 f"{FEW} evaluations of a student, where its teacher has {TEACHER},",
                 [f"{COLD}: distilled, {FEW}"],
-                [f"{COLD}: {RECIPE}, {TEACHER}"],
+                [f"{COLD}: {OWN_WAY}, {TEACHER}"],
             ),
         ]
 

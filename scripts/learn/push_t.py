@@ -30,7 +30,7 @@ FIRST_SEED = 100_000
 Settings = tuple[str, ...]  # of a recipe, as `feelforward train --set` takes them
 Sampling = tuple[tuple[str, str | float], ...]  # keys of [policy.sampling] with other values
 
-MLP, UNET, DIT = "push_t.toml", "push_t_unet.toml", "push_t_dit.toml"
+RECIPE, MLP, DIT = "push_t.toml", "push_t_mlp.toml", "push_t_dit.toml"  # the recipe: a U-Net
 IMAGE, IMAGE_LIGHT = "push_t_image.toml", "push_t_image_light.toml"  # for a GPU; for 2 cores
 DDPM: Settings = (  # push_t_ddpm.toml, for any network
     "policy.generative.path=ddpm",

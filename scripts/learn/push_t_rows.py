@@ -13,7 +13,7 @@ from scripts.learn.push_t import (
     IMAGE,
     IMAGE_LIGHT,
     MLP,
-    UNET,
+    RECIPE,
     PushTBench,
     PushTCell,
     repeated,
@@ -38,7 +38,7 @@ class PushT:
         self.measure, self._scale = bench.measure, bench.scale
 
     def cells(self, size: Size) -> list[PushTCell]:
-        return repeated(PushTCell("flow, MLP", MLP), self._scale(size, seeds=TRAININGS))
+        return repeated(PushTCell("flow, U-Net", RECIPE), self._scale(size, seeds=TRAININGS))
 
     def table(self, measured: Measured[PushTCell]) -> Table:
         return Scores(measured).table("Push-T, human demonstrations, state, starts from 100000")
@@ -106,7 +106,7 @@ class Images:
 class Denoisers:
     """Networks of equal size, on the same data for the same time of a processor."""
 
-    NETWORKS = (("MLP", MLP), ("U-Net", UNET), ("DiT", DIT))
+    NETWORKS = (("U-Net", RECIPE), ("MLP", MLP), ("DiT", DIT))
 
     def __init__(self, bench: PushTBench) -> None:
         self.measure, self._scale = bench.measure, bench.scale

@@ -27,7 +27,7 @@ from robot_io.types import MonoNs, Observation
 from scripts.learn.modes import DRAWN_PLANS, FEW, covered, spread
 from scripts.learn.push_t import (
     DDPM,
-    MLP,
+    RECIPE,
     PushTBench,
     PushTCell,
     Sampling,
@@ -93,7 +93,7 @@ class SymmetricStarts:
         return [
             cell
             for head in self.HEADS
-            for cell in repeated(PushTCell(head, MLP, training[head], ALL_NOISE), scale)
+            for cell in repeated(PushTCell(head, RECIPE, training[head], ALL_NOISE), scale)
         ]
 
     def measure(self, cell: PushTCell) -> Figures:

@@ -5,7 +5,7 @@ from scripts.checkpoints import REPOSITORY
 from scripts.config import load_config
 from scripts.denoiser_bench import measure
 
-PUSH_T = ("push_t", "push_t_unet", "push_t_dit")
+PUSH_T = ("push_t", "push_t_mlp", "push_t_dit")
 
 
 def recipe(name: str) -> Recipe:

@@ -36,14 +36,14 @@ def test_every_cell_is_a_sound_recipe_that_can_be_drawn_so(name: str, size: str)
 def test_ways_of_drawing_share_a_training_and_seeds_do_not() -> None:
     cells = Evaluations(BENCH).cells("full")
     assert len({cell.run_name for cell in cells}) == 4 * 3  # what is learnt × seeds
-    flow = [cell for cell in Denoisers(BENCH).cells("full") if cell.name == "MLP, flow"]
+    flow = [cell for cell in Denoisers(BENCH).cells("full") if cell.name == "U-Net, flow"]
     assert {cell.run_name for cell in flow[:3]} < {cell.run_name for cell in cells}
 
 
 def test_the_full_size_trains_the_recipe_as_it_is() -> None:
     (cell, *_) = PushT(BENCH).cells("full")
     assert (cell.training, cell.episodes) == ((), 100)
-    assert cell.trained_recipe().train.steps == 45_000
+    assert cell.trained_recipe().train.steps == 12_000
 
 
 @pytest.mark.parametrize("size", ["small", "full"])
@@ -55,7 +55,7 @@ def test_so_many_trainings_as_were_asked_for(name: str, size: str) -> None:
 
 
 def test_ddpm_for_any_network_is_ddpm_as_the_recipe_has_it() -> None:
-    one, other = PushTCell("a", push_t_rows.MLP, DDPM), PushTCell("b", "push_t_ddpm.toml")
+    one, other = PushTCell("a", push_t_rows.RECIPE, DDPM), PushTCell("b", "push_t_ddpm.toml")
     assert one.trained_recipe() == other.trained_recipe()
 
 
@@ -122,8 +122,8 @@ def test_images_are_judged_by_what_the_recipe_was_made_for(tmp_path: Path) -> No
 
 def test_flow_and_ddpm_are_equivalent_missed_or_open(monkeypatch: pytest.MonkeyPatch) -> None:
     row = Denoisers(BENCH)
-    cells = [cell for cell in row.cells("full") if cell.name.startswith("MLP")]
-    monkeypatch.setattr(Denoisers, "NETWORKS", (("MLP", push_t_rows.MLP),))
+    cells = [cell for cell in row.cells("full") if cell.name.startswith("U-Net")]
+    monkeypatch.setattr(Denoisers, "NETWORKS", (("U-Net", push_t_rows.RECIPE),))
     flow, ddpm = ([c for c in cells if c.name.endswith(head)] for head in ("flow", "DDPM"))
 
     def verdict(of_ddpm: float) -> str:
@@ -259,7 +259,7 @@ def test_who_needs_a_training_that_goes_on_waits_for_it(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("recipe", [push_t_rows.MLP, push_t_rows.IMAGE_LIGHT])
+@pytest.mark.parametrize("recipe", [push_t_rows.RECIPE, push_t_rows.IMAGE_LIGHT])
 def test_a_cell_trains_once_and_is_played_in_several_ways(
     recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
