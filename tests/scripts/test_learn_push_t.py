@@ -158,6 +158,8 @@ def test_few_evaluations_are_held_against_the_best(tmp_path: Path) -> None:
     teacher = "cold: velocity, midpoint, late, 10"
     worse = [(c, played([c], 0.9 if c.name == teacher else 0.5)[0][1]) for c in cells]
     assert row.claims(worse)[1].verdict == "MISSED"
+    assert {c.name for c in cells if c.episodes == 500} == {teacher, "cold: distilled, 2"}
+    assert {c.episodes for c in row.cells("small")} == {10}
     row.plot(tmp_path / "evaluations.png", measured)
     assert (tmp_path / "evaluations.png").stat().st_size > 5000
 
