@@ -144,7 +144,7 @@ class Evaluations:
 
     def plot(self, path: Path, measured: Measured[PushTCell]) -> None:
         scores, played = Scores(measured), {cell.name for cell, _ in measured}
-        figure = Figure(figsize=(13, 4.6), layout="constrained")
+        figure = Figure(figsize=(13, 5.6), layout="constrained")
         panels = figure.subplots(1, 3, sharey=True)
         for axes, panel in zip(panels, (COLD, WARM, DIFFUSION), strict=True):
             axes.set_prop_cycle(color=color_sequences["tab20"])
@@ -160,7 +160,7 @@ class Evaluations:
                 axes.set_xticks(sorted(asked), [f"{v:g}" for v in sorted(asked)])
             axes.set(xlabel="network evaluations", title=f"{panel} start")
             axes.grid(alpha=0.3)
-            axes.legend(fontsize=8)
+            axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
         panels[-1].set(xlabel="σ, in units of β", title="SDE")
         figure.supylabel("success (%)")
         save_plot(figure, path)
