@@ -24,7 +24,6 @@ from scripts.stats import Crossed, best_by_other_starts, crossed_difference, suc
 
 FEW, FEW_LOSE = 2, 0.03  # so few evaluations lose so much success at most
 OWN_WAY, TEACHER = "velocity, midpoint, late", 10  # how it draws, and the evaluations that it takes
-
 STARTS = 500  # of student and teacher: with a hundred, 3 points are within their luck
 
 DISTILLED = "push_t_distilled.toml"
@@ -130,14 +129,13 @@ class Evaluations:
             _lost(
                 f"{FEW} or fewer evaluations",
                 crossed_difference(best_SE, few_SE),
+                measured,
                 f" ({few_names} against {best_names}); {lucky:.1f} against the best on the same"
                 " starts",
-                measured,
             ),
             _lost(
                 f"{FEW} evaluations of a student, where its teacher has {TEACHER},",
                 taught,
-                "",
                 measured,
             ),
         ]
@@ -178,7 +176,7 @@ def _most(success: dict[str, np.ndarray]) -> float:
     return max(each.mean() for each in success.values())
 
 
-def _lost(what: str, off: Crossed, how: str, measured: Measured[PushTCell]) -> Claim:
+def _lost(what: str, off: Crossed, measured: Measured[PushTCell], how: str = "") -> Claim:
     return Claim(
         f"{what} cost at most {100 * FEW_LOSE:.0f} points of success",
         f"{told(off, 100, 1)} points{how}",
