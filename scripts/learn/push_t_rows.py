@@ -81,7 +81,7 @@ class Images:
     def cells(self, size: Size) -> list[PushTCell]:
         """The small size trains the light network either way: a processor must do it."""
         if size == "small":
-            return repeated(PushTCell("light, MLP", IMAGE_LIGHT), self._scale(size))
+            return repeated(PushTCell("light, U-Net", IMAGE_LIGHT), self._scale(size))
         return repeated(PushTCell(self._name, self._recipe), self._scale(size, seeds=TRAININGS))
 
     def table(self, measured: Measured[PushTCell]) -> Table:
@@ -153,7 +153,7 @@ ROWS: dict[str, Callable[[PushTBench], Row[PushTCell]]] = {
     "push_t": PushT,
     "images": partial(Images, name="ResNet-18, U-Net", recipe=IMAGE, reward=IMAGE_REWARD),
     "images_light": partial(
-        Images, name="light, MLP", recipe=IMAGE_LIGHT, reward=IMAGE_LIGHT_REWARD
+        Images, name="light, U-Net", recipe=IMAGE_LIGHT, reward=IMAGE_LIGHT_REWARD
     ),
     "denoisers": Denoisers,
     "evaluations": Evaluations,
