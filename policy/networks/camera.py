@@ -35,7 +35,7 @@ class Places(nn.Module):
 
     Fresh scores are small, so a softmax over hundreds of quarters is flat: each feature is in the
     middle of the image, and where anything is, is hardly learnt. With `SHARPNESS` and `PLACE_GAIN`
-    it is learnt from the start, and by a denoiser, whose gradient is mostly noise, at all.
+    it is learnt from the start.
     """
 
     position_2M: Tensor  # row and column of every quarter, M = N Q of them, in [-1, 1]
