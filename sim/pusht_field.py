@@ -31,6 +31,14 @@ def keypoints_of_block(pose_3: np.ndarray) -> np.ndarray:
     return (KEYPOINTS_IN_BLOCK_92 @ _rotation(pose_3[2]).T + pose_3[:2]).ravel()
 
 
+def block_of_keypoints(keypoint_18: np.ndarray) -> np.ndarray:
+    """x, y (px), angle (rad) of the block whose key points lie there, by least squares."""
+    local_93 = np.hstack([KEYPOINTS_IN_BLOCK_92, np.ones((len(KEYPOINTS_IN_BLOCK_92), 1))])
+    point_92 = np.reshape(keypoint_18, KEYPOINTS_IN_BLOCK_92.shape)
+    along_2, _, origin_2 = np.linalg.lstsq(local_93, point_92)[0]
+    return np.array([*origin_2, np.arctan2(along_2[1], along_2[0])])
+
+
 def in_block(point_N2: np.ndarray, pose_3: np.ndarray) -> np.ndarray:
     """Which points (px) lie within a block at x, y (px), angle (rad): (N,) bool."""
     x_N, y_N = (_rotation(-pose_3[2]) @ (point_N2 - pose_3[:2]).T).round(9)

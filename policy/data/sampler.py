@@ -17,6 +17,7 @@ from policy.data import layout
 from policy.data.dataset import DemoDataset
 from policy.data.share import WHOLE, Share
 from robot_io.errors import FeelforwardError
+from robot_io.types import MonoNs, Observation
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,25 @@ class Batch:
     images: dict[str, np.ndarray]  # name -> (B, T, H, W, C) uint8 RGB
     action_BHD: np.ndarray  # float32; row 0 is the action at the time of the observation
     kept_BH: np.ndarray  # bool; False behind the end of the episode, where the last action repeats
+
+    def __len__(self) -> int:
+        return len(self.action_BHD)
+
+    def observation(self, i: int) -> Observation:
+        """Of one example, as a policy at work gets it."""
+        vectors = {name: x_BTD[i] for name, x_BTD in self.vectors.items()}
+        images = {name: x_BTHWC[i] for name, x_BTHWC in self.images.items()}
+        return Observation(observed_ns=MonoNs(0), vectors=vectors, images=images)
+
+    def evenly(self, count: int) -> "Batch":
+        """So many of its examples, or all. They lie in the order of the rows: of all episodes."""
+        chosen = np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int)
+        return Batch(
+            vectors={name: x_BTD[chosen] for name, x_BTD in self.vectors.items()},
+            images={name: x_BTHWC[chosen] for name, x_BTHWC in self.images.items()},
+            action_BHD=self.action_BHD[chosen],
+            kept_BH=self.kept_BH[chosen],
+        )
 
 
 class WindowSampler:

@@ -32,7 +32,7 @@ class Drawing(Protocol):
     def draw(
         self, condition: Condition, target: Target | None, *, start: float, generator: Generator
     ) -> Tensor:
-        """(1, H, A). `target`: what the last plan left; `start` > 0: the time to start from it."""
+        """(B, H, A). `target`: what the last plan left; `start` > 0: the time to start from it."""
         ...
 
 
@@ -121,7 +121,7 @@ class FlowDrawing:
     ) -> Tensor:
         if self._joining == "bidirectional":
             return self._most_coherent(condition, target, generator)
-        sampler, noise = self._sampler, self._noise(1, generator)
+        sampler, noise = self._sampler, self._noise(len(condition.film_BM), generator)
         if start > 0 and target is not None:
             sampler = self._started_at(start)
             x = sampler.begin_near(target.action_HA, noise)

@@ -1,6 +1,7 @@
 """A trained policy at work: an observation in, a chunk of rows out.
 
-Legend: B batch (1), T steps, H rows, D width of a row, A numbers of an action, F of an observation.
+Legend: B batch (1), P plans, T steps, H rows, D width of a row, A numbers of an action, F of an
+observation.
 """
 
 from collections.abc import Mapping
@@ -90,17 +91,19 @@ class DiffusionPolicy:
 
         Raises ValueError when a stream is missing, too short, of the wrong size or not finite.
         """
-        streams = as_streams({s.name: self._vector(observation, s) for s in self.config.vectors})
-        images = {
-            s.name: torch.from_numpy(self._image(observation, s.name)) for s in self.config.images
-        }
-        with torch.no_grad():  # not inference_mode: `guided` differentiates through the network
-            action_BHA = self._draw(streams, images, observation.leftover)
-            rows_BHD = self._features.decode(streams, self._statistics.action.restore(action_BHA))
-        row_HD = rows_BHD[0].numpy()
+        row_HD = self._rows(observation, observation.leftover, count=1)[0]
         if self._joining == "ensemble":
             return self._ensemble.add(observation.observed_ns, row_HD)
         return row_HD
+
+    def plans(self, observation: Observation, count: int) -> np.ndarray:
+        """`count` plans (P, H, D) of one observation, in one batch: to see what all is possible.
+
+        Nothing is joined, so `joining` must be "overwrite". Raises ValueError as `plan` does.
+        """
+        if self._joining != "overwrite":
+            raise ValueError(f"joining = {self._joining}, allowed for several plans: overwrite")
+        return self._rows(observation, None, count=count)
 
     def warm_up(self) -> float:
         """Runs a few plans on made-up observations; the time the last one took, s."""
@@ -113,8 +116,23 @@ class DiffusionPolicy:
         self.reset(seed=0)
         return (clock.now_ns() - started_ns) / NS_PER_S
 
-    def _draw(self, streams: Streams, images: Streams, leftover: Leftover | None) -> Tensor:
-        """One normalised chunk (1, H, A)."""
+    def _rows(
+        self, observation: Observation, leftover: Leftover | None, *, count: int
+    ) -> np.ndarray:
+        """(P, H, D)."""
+        streams = as_streams({s.name: self._vector(observation, s) for s in self.config.vectors})
+        images = {
+            s.name: torch.from_numpy(self._image(observation, s.name)) for s in self.config.images
+        }
+        with torch.no_grad():  # not inference_mode: `guided` differentiates through the network
+            action_PHA = self._draw(streams, images, leftover, count)
+            rows_PHD = self._features.decode(streams, self._statistics.action.restore(action_PHA))
+        return rows_PHD.numpy()
+
+    def _draw(
+        self, streams: Streams, images: Streams, leftover: Leftover | None, count: int
+    ) -> Tensor:
+        """Normalised chunks (P, H, A)."""
         feature_BF, still_BF = (
             self._statistics.observation.normalize(self._features.observation(each))
             for each in (streams, without_past(streams))
@@ -127,7 +145,9 @@ class DiffusionPolicy:
             seen = [still_BF] if condition.guess is None else [still_BF, condition.guess.mean_BHA]
             kept = 0 if target is None else target.kept
             start = self._warm_start.time(seen, kept=kept, horizon=self.config.horizon)
-        return self._drawing.draw(condition, target, start=start, generator=self._generator)
+        return self._drawing.draw(
+            condition.repeated(count), target, start=start, generator=self._generator
+        )
 
     def _target(self, streams: Streams, leftover: Leftover | None) -> Target | None:
         """The leftover as normalised actions, its last row held; None where nobody looks back."""

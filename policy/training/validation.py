@@ -18,7 +18,6 @@ from policy.planning.inference import DiffusionPolicy
 from policy.statistics import Sampler
 from policy.training.objective import Objective
 from robot_io.rows import quat_distance_rad
-from robot_io.types import MonoNs, Observation
 
 LOSS_BATCHES = 4
 PLANS = 32  # windows that are planned for
@@ -61,20 +60,13 @@ def _plan_errors(objective: Objective, network: PolicyNetwork, batch: Batch) -> 
         copy.deepcopy(network).to("cpu"),
         threads=objective.recipe.train.threads,
     )
-    count = len(batch.action_BHD)  # in the order of the rows: evenly means all episodes
-    chosen = np.unique(np.linspace(0, count - 1, min(PLANS, count)).round().astype(int))
-    planned_NHD = np.stack([policy.plan(_observation(batch, i)) for i in chosen])
-    kept_NH = batch.kept_BH[chosen]
+    chosen = batch.evenly(PLANS)
+    planned_NHD = np.stack([policy.plan(chosen.observation(i)) for i in range(len(chosen))])
+    kept_NH = chosen.kept_BH
     if not objective.recipe.train.mask_padding:
         kept_NH = np.ones_like(kept_NH)
-    shown_NHD = batch.action_BHD[chosen]
+    shown_NHD = chosen.action_BHD
     return action_error(planned_NHD[kept_NH], shown_NHD[kept_NH], action=config.action)
-
-
-def _observation(batch: Batch, i: int) -> Observation:
-    vectors = {name: x_BTD[i] for name, x_BTD in batch.vectors.items()}
-    images = {name: x_BTHWC[i] for name, x_BTHWC in batch.images.items()}
-    return Observation(observed_ns=MonoNs(0), vectors=vectors, images=images)
 
 
 def action_error(

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 WithoutData = Literal["samplers", "order", "diffusers", "conversions", "modes", "memory"]
 RowName = Literal[
-    WithoutData, "push_t", "images", "images_light", "denoisers", "evaluations", "symmetric"
+    WithoutData,
+    "push_t",
+    "images",
+    "images_light",
+    "denoisers",
+    "plans",
+    "evaluations",
+    "symmetric",
 ]
 NEED_NO_DATA: tuple[WithoutData, ...] = get_args(WithoutData)
 
@@ -37,6 +44,7 @@ class BenchLearn:
       images       the same from the camera, full for a GPU (5 trainings)
       images_light the same, full for 2 cores (5 trainings of an hour of a core)
       denoisers    U-Net, DiT and MLP, flow and DDPM, at equal data and compute (full: 18 trainings)
+      plans        what flow and DDPM plan, against what two trainings of one do (full: 10)
       evaluations  success against network evaluations, warm and cold, and against σ_t (full: 12)
       symmetric    left or right round Push-T's block: flow, DDPM, mixture, MSE (full: 12)
     The four without images share trainings: 32 in all, a quarter of an hour of a core each.

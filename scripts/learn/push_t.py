@@ -41,6 +41,7 @@ DDPM: Settings = (  # push_t_ddpm.toml, for any network
     "policy.sampling.evaluations=100",
     "policy.sampling.clip=true",
 )
+ALL_NOISE: Sampling = (("temperature", 1.0),)  # all that was learnt, not the likeliest
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from scripts.learn.evaluations import Evaluations
+from scripts.learn.plan_distance import Plans
 from scripts.learn.push_t import (
     DDPM,
     DIT,
@@ -149,13 +150,14 @@ class Denoisers:
         plot_bars(path, Scores(measured), reward=REWARD, success=SUCCESS)
 
 
-ROWS: dict[str, Callable[[PushTBench], Row[PushTCell]]] = {
+ROWS: dict[str, Callable[[PushTBench], Row]] = {
     "push_t": PushT,
     "images": partial(Images, name="ResNet-18, U-Net", recipe=IMAGE, reward=IMAGE_REWARD),
     "images_light": partial(
         Images, name="light, U-Net", recipe=IMAGE_LIGHT, reward=IMAGE_LIGHT_REWARD
     ),
     "denoisers": Denoisers,
+    "plans": Plans,
     "evaluations": Evaluations,
     "symmetric": SymmetricStarts,
 }

@@ -26,11 +26,11 @@ from policy.checkpoint import load_checkpoint
 from robot_io.types import MonoNs, Observation
 from scripts.learn.modes import DRAWN_PLANS, FEW, covered, spread
 from scripts.learn.push_t import (
+    ALL_NOISE,
     DDPM,
     RECIPE,
     PushTBench,
     PushTCell,
-    Sampling,
     Settings,
     repeated,
     settled,
@@ -69,7 +69,6 @@ ACROSS = np.array([1, 1]) / sqrt(2)  # to the left, seen along the stem: y point
 STARTS = (Start(block=80, agent=-60), Start(block=-80, agent=150))  # before the bar; the stem's end
 
 
-ALL_NOISE: Sampling = (("temperature", 1.0),)  # which modes there are, not the likeliest
 REGRESSION: Settings = ("policy.given_rows=0", "policy.sampling.temperature=1")  # knows no others
 
 
@@ -103,7 +102,7 @@ class SymmetricStarts:
         drawn, sides = [], []
         for start in STARTS:
             observed = Observation(MonoNs(0), start.observation())
-            plan_PH2 = np.stack([policy.plan(observed) for _ in range(cell.episodes)])
+            plan_PH2 = policy.plans(observed, cell.episodes)
             sides.append(side_of(plan_PH2, start))
             drawn.append(np.round(plan_PH2[:DRAWN_PLANS], 1).tolist())
         side_P = np.concatenate(sides)

@@ -12,7 +12,7 @@ from scripts.evaluation import PUSH_T, lockstep_maker
 from scripts.push_t import PushTStage
 from scripts.robot import load_robot
 from sim.pusht import TICK_NS, PushTWorld
-from sim.pusht_field import in_block, keypoints_of_block, outline_of_block
+from sim.pusht_field import block_of_keypoints, in_block, keypoints_of_block, outline_of_block
 
 
 def drive(world: PushTWorld, ticks: int, seed: int) -> np.ndarray:
@@ -34,6 +34,11 @@ def test_the_same_seed_gives_the_same_bits_twice() -> None:
     one.reset(100000)
     other.reset(100001)
     assert not np.array_equal(one.block_3, other.block_3)
+
+
+def test_key_points_tell_where_the_block_is() -> None:
+    pose_3 = np.array([120.0, 300.0, -2.5])
+    np.testing.assert_allclose(block_of_keypoints(keypoints_of_block(pose_3)), pose_3)
 
 
 def test_time_moves_in_whole_ticks() -> None:

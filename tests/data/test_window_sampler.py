@@ -37,6 +37,18 @@ def test_windows_pad_with_the_first_row_before_and_the_last_after(tmp_path: Path
     assert seen == {(number, t) for number in range(3) for t in range(lengths[number])}
 
 
+def test_a_batch_gives_observations_and_a_smaller_batch_of_all_episodes(tmp_path: Path) -> None:
+    write_dataset(tmp_path, [4] * 10)
+    batch = sampler_of(tmp_path, batch_size=200).sample(0)
+    few = batch.evenly(10)
+    last = few.observation(9)
+    assert (len(few), len(batch.evenly(300))) == (10, 200)
+    assert len(np.unique(few.action_BHD[:, 0, 0] // 1000)) >= 8
+    np.testing.assert_array_equal(last.vectors["measured"], few.vectors["measured"][9])
+    np.testing.assert_array_equal(last.images["wrist"], batch.images["wrist"][-1])
+    assert (few.kept_BH.shape, few.action_BHD.shape) == ((10, 4), (10, 4, 2))
+
+
 def test_the_last_rows_of_an_episode_begin_no_window(tmp_path: Path) -> None:
     write_dataset(tmp_path, [1, 3, 8])
     sampler = sampler_of(tmp_path, drop_last_rows=5, batch_size=200)

@@ -77,6 +77,20 @@ def test_a_plan_is_made_of_absolute_rows(checkpoint: Path) -> None:
     np.testing.assert_allclose(np.linalg.norm(plan[:, 3:7], axis=1), 1)
 
 
+def test_several_plans_of_one_observation_are_drawn_side_by_side(checkpoint: Path) -> None:
+    policy = load_checkpoint(checkpoint)
+    policy.reset(seed=7)
+    alone_HD = policy.plan(observation())
+    policy.reset(seed=7)
+    np.testing.assert_array_equal(policy.plans(observation(), 1), alone_HD[None])
+    several_PHD = policy.plans(observation(), 5)
+    assert several_PHD.shape == (5, 16, 8)
+    assert len(np.unique(several_PHD[:, 0, 0])) == 5, "each from noise of its own"
+    joined = load_checkpoint(checkpoint, joining="guided")
+    with pytest.raises(ValueError, match=r"joining = guided, allowed for several plans: overwrite"):
+        joined.plans(observation(), 5)
+
+
 def test_half_the_bits_give_nearly_the_same_plan(checkpoint: Path, tmp_path: Path) -> None:
     export_checkpoint(checkpoint, tmp_path / "shipped")
     ratio = (tmp_path / "shipped/weights.safetensors").stat().st_size / (
