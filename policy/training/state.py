@@ -49,6 +49,10 @@ class TrainingState:
     seconds: float = 0.0  # spent training, over all resumptions
     best: Best | None = None
 
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
     def save(self, out_dir: Path, recipe: Recipe, data: str) -> None:
         metadata = {
             "step": str(self.step),

@@ -9,7 +9,6 @@ out_dir/
 
 import ctypes
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from policy import checkpoint, storage
+from policy import checkpoint
 from policy.config import Recipe, TrainConfig
 from policy.data.sampler import Batch
 from policy.data.share import Share
@@ -26,25 +25,18 @@ from policy.networks.network import PolicyNetwork
 from policy.statistics import Sampler, Statistics, calibrate_touch, fit_statistics
 from policy.training.curves import Curves
 from policy.training.ema import Ema
+from policy.training.keeper import CHECKPOINT, Evaluation, Keeper
 from policy.training.memory import PeakMemory
 from policy.training.objective import Objective
 from policy.training.processes import Processes
-from policy.training.progress import duration, say, watched
+from policy.training.progress import say, watched
 from policy.training.state import STATE, Best, TrainingState
 from policy.training.teacher import Teacher
-from policy.training.validation import Validation, validate
+from policy.training.validation import Validation
 from robot_io.clock import NS_PER_S, MonotonicClock
 from robot_io.errors import FeelforwardError
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # <malloc.h>
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Playing the task now and then while training goes on."""
-
-    play: Callable[[Path], Mapping[str, float]]  # a checkpoint's folder -> scores, with "success"
-    every: int  # steps
 
 
 @dataclass(frozen=True)
@@ -117,11 +109,11 @@ def train(
     losses = run.advance_to(last_step, wandb_project=wandb_project)
     return TrainResult(
         losses=losses,
-        validation=run.validated,
+        validation=run.keeper.validated,
         best=run.state.best,
-        checkpoint=run.folder,
+        checkpoint=run.keeper.folder,
         minutes=run.state.seconds / 60,
-        parameters=run.parameters,
+        parameters=run.state.parameters,
         peak_memory=run.memory,
     )
 
@@ -159,12 +151,9 @@ class _Run:
     command: str
     processes: Processes
     console: Console
-    validated: Validation | None = None
-    scores: Mapping[str, float] = field(default_factory=dict)  # of this step, where it was played
     memory: PeakMemory = field(default_factory=PeakMemory)
 
     def __post_init__(self) -> None:
-        self.folder = self.out_dir / "checkpoint"
         self.device = self.processes.device
         self.clock = MonotonicClock()
         self.data = self.sampler.description  # what is learnt from
@@ -186,7 +175,7 @@ class _Run:
     def _check_folder(self, *, resume: bool) -> None:
         if not self.processes.is_first:
             return
-        used = (self.out_dir / STATE).exists() or self.folder.exists()
+        used = (self.out_dir / STATE).exists() or (self.out_dir / CHECKPOINT).exists()
         if used and not resume:
             raise FeelforwardError(
                 f"{self.out_dir} already holds a training: resume it or choose another folder."
@@ -204,6 +193,17 @@ class _Run:
             teacher=self.teacher,
         )
         self.state = self._fresh_state(statistics)
+        self.keeper = Keeper(
+            self.state,
+            self.objective,
+            self.out_dir,
+            self.data,
+            self.command,
+            self.processes.share.count,
+            self.validation,
+            self.evaluation,
+            self.console,
+        )
         if resume:
             self.state.restore(self.out_dir, self.recipe, self.data)
         else:
@@ -212,20 +212,15 @@ class _Run:
                     self.teacher.initialize(network)
                 else:
                     calibrate_touch(network, self.sampler)
-            self._save_checkpoint(self.folder)
-            self.state.save(self.out_dir, self.recipe, self.data)
+            self.keeper.begin()
 
     def _statistics(self, *, resume: bool) -> Statistics:
         if resume:
-            return checkpoint.read_statistics(self.folder)
+            return checkpoint.read_statistics(self.out_dir / CHECKPOINT)
         if self.teacher is not None:
             self.teacher.statistics.check(self.recipe.policy, self.sampler)
             return self.teacher.statistics
         return fit_statistics(self.recipe.policy, self.sampler)
-
-    @property
-    def parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self.state.network.parameters())
 
     def advance_to(self, last_step: int, *, wandb_project: str | None) -> list[float]:
         """Runs the steps up to `last_step`, saving on the way and at the end."""
@@ -249,7 +244,9 @@ class _Run:
                 if state.step % config.log_every == 0:
                     recent = losses[-config.log_every :]
                     self._log(curves, sum(recent) / len(recent), gradient_norm)
-                self._keep(curves, last=state.step == last_step)
+                if self.keeper.is_due(last=(last := state.step == last_step)):
+                    self.keeper.keep(curves, last=last)
+                    self.memory.look()
                 tell(state.step, losses)
         self.processes.wait_for_all()
         return losses
@@ -296,53 +293,6 @@ class _Run:
         values = {"loss/training": loss, "gradient_norm": gradient_norm, "learning_rate": rate}
         curves.add(self.state.step, values)
 
-    def _keep(self, curves: Curves, *, last: bool) -> None:
-        """Where a save is due: validates, saves, plays the task where that is due, and goes on."""
-        step = self.state.step
-        plays = self.evaluation is not None and (last or step % self.evaluation.every == 0)
-        if not (last or plays or step % self.recipe.train.checkpoint_every == 0):
-            return
-        self.scores = {}
-        self._validate(curves)
-        self._save_checkpoint(self.folder)
-        if plays:
-            self._evaluate(curves)
-            storage.write_text(self.folder / checkpoint.CARD, self._card())  # with the scores
-        self._keep_best(self._judged())
-        self.state.save(self.out_dir, self.recipe, self.data)
-        self.memory.look()
-
-    def _validate(self, curves: Curves) -> None:
-        if self.validation is None:
-            return
-        self.validated = validate(self.objective, self.state.ema.network, self.validation)
-        curves.add(self.state.step, self.validated.curves())
-        say(self.console, f"step {self.state.step:,}: held-out {self.validated}")
-
-    def _evaluate(self, curves: Curves) -> None:
-        assert self.evaluation is not None
-        started_ns = self.clock.now_ns()
-        self.scores = self.evaluation.play(self.folder)
-        torch.set_num_threads(self.recipe.train.threads)  # a policy in this process has set its own
-        curves.add(
-            self.state.step, {f"evaluation/{name}": value for name, value in self.scores.items()}
-        )
-        cost = duration((self.clock.now_ns() - started_ns) / NS_PER_S)
-        say(self.console, f"step {self.state.step:,}: {_listed(self.scores)} ({cost} to play)")
-
-    def _judged(self) -> Best | None:
-        """How good this step is: its success where the task is played, else its validation loss."""
-        if self.evaluation is not None:
-            return Best("success", self.scores["success"], self.state.step) if self.scores else None
-        if self.validated is not None:
-            return Best("validation loss", self.validated.loss, self.state.step)
-        return None
-
-    def _keep_best(self, now: Best | None) -> None:
-        if now is not None and now.is_at_least(self.state.best):
-            self._save_checkpoint(self.out_dir / "best")
-            self.state.best = now
-
     def _fresh_state(self, statistics: Statistics) -> TrainingState:
         config = self.recipe.train
         with torch.random.fork_rng(devices=[]):
@@ -356,33 +306,6 @@ class _Run:
             fused=True,
         )
         return TrainingState(network, Ema(network, power=config.ema_power), optimizer)
-
-    def _save_checkpoint(self, folder: Path) -> None:
-        """All that runs, the weights last."""
-        checkpoint.save_description(folder, self.recipe, self.objective.statistics)
-        storage.write_text(folder / checkpoint.CARD, self._card())
-        checkpoint.save_weights(folder, self.state.ema.network.state_dict())
-
-    def _card(self) -> str:
-        train_config, share = self.recipe.train, self.processes.share
-        facts = {
-            "data": self.data,
-            "command": f"`{self.command}`" if self.command else "from Python",
-            "seed": train_config.seed,
-            "steps": f"{self.state.step} of {train_config.steps}, batch {train_config.batch_size}",
-            "minutes": f"{self.state.seconds / 60:.1f} on {self.device.type}, {share.count} "
-            f"process(es) of {train_config.threads} thread(s), torch {torch.__version__}",
-            "parameters": f"{self.parameters:,}",
-            "validation": str(self.validated) if self.validated is not None else "none",
-        }
-        if self.scores:
-            facts["evaluation"] = _listed(self.scores)
-        lines = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
-        return f"# Policy\n\n| | |\n|---|---|\n{lines}\n"
-
-
-def _listed(scores: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.3g}" for name, value in scores.items())
 
 
 def _keep_freed_memory() -> None:

@@ -10,7 +10,8 @@ from robot_io.errors import FeelforwardError
 
 if TYPE_CHECKING:
     from policy.config import Recipe
-    from policy.training.train import Evaluation, TrainResult
+    from policy.training.keeper import Evaluation
+    from policy.training.train import TrainResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class Train:
             self._tell(result)
 
     def _evaluation(self, recipe: "Recipe") -> "Evaluation | None":
-        from policy.training.train import Evaluation
+        from policy.training.keeper import Evaluation
 
         if self.evaluate_every is None:
             return None

@@ -12,8 +12,9 @@ from policy.checkpoint import load_checkpoint, read_recipe
 from policy.data.sampler import Batch
 from policy.data.share import WHOLE, Share
 from policy.training import validation
+from policy.training.keeper import Evaluation
 from policy.training.state import Best
-from policy.training.train import Evaluation, TrainResult, train
+from policy.training.train import TrainResult, train
 from policy.training.validation import action_error
 
 
