@@ -196,13 +196,13 @@ class _Run:
         self.keeper = Keeper(
             self.state,
             self.objective,
-            self.out_dir,
-            self.data,
-            self.command,
-            self.processes.share.count,
-            self.validation,
-            self.evaluation,
-            self.console,
+            out_dir=self.out_dir,
+            data=self.data,
+            command=self.command,
+            processes=self.processes.share.count,
+            validation=self.validation,
+            evaluation=self.evaluation,
+            console=self.console,
         )
         if resume:
             self.state.restore(self.out_dir, self.recipe, self.data)
