@@ -49,8 +49,8 @@ OBSERVATIONS: dict[Size, int] = {"small": 10, "full": 50}
 PLANS: dict[Size, int] = {"small": 8, "full": 16}
 KINDS = (("flow", ()), ("DDPM", DDPM))
 WAYS: dict[str, Sampling] = {"as the recipe draws": (), "with all the noise": ALL_NOISE}
-DRAWN, DRAWN_PLANS = 3, 6  # observations, and plans of each training
-VIEW_PX = 110  # shown around the plans, to each side
+DRAWN, DRAWN_PLANS = ("least", "middling", "most"), 6  # apart; plans of each training
+VIEW_PX = 130  # shown around the plans, to each side
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,11 @@ class Plans:
     def measure(self, cell: PlansCell) -> Figures:
         observed = self._observed(cell)
         plan_TNPH2 = np.stack([self._plans(each, observed, cell) for each in cell.trainings])
-        shown = np.linspace(0, plan_TNPH2.shape[1] - 1, DRAWN).round().astype(int)
+        apart_TTN = apart(plan_TNPH2)
+        _, across_N = _within_and_across(energies(apart_TTN), range(len(plan_TNPH2) // 2))
+        shown = np.argsort(across_N)[[0, len(across_N) // 2, -1]]  # as DRAWN says
         return {
-            "apart_px": np.round(apart(plan_TNPH2), 4).tolist(),
+            "apart_px": np.round(apart_TTN, 4).tolist(),
             "drawn": np.round(plan_TNPH2[:, shown, :DRAWN_PLANS], 1).tolist(),
             "keypoint": observed.vectors["keypoint"][shown, -1].tolist(),
             "agent": observed.vectors["agent"][shown, -1].tolist(),
@@ -112,12 +114,13 @@ class Plans:
 
     def table(self, measured: Measured[PlansCell]) -> Table:
         table = Table(title="energy distance of plans, px (least to most of two trainings)")
-        for column in ("plans are drawn", *_PAIRS):
+        for column in ("plans are drawn", "over observations", *_PAIRS):
             table.add_column(column)
         for cell, figures in measured:
             distance_TTN = energies(np.array(figures["apart_px"]))
-            pairs = pairs_of(distance_TTN.mean(-1), len(cell.trainings) // 2)
-            table.add_row(cell.name, *map(_spread, pairs))
+            for name, over in (("mean", np.mean), ("median", np.median)):
+                pairs = pairs_of(over(distance_TTN, -1), len(cell.trainings) // 2)
+                table.add_row(cell.name, name, *map(_spread, pairs))
         return table
 
     def claims(self, measured: Measured[PlansCell]) -> list[Claim]:
@@ -137,9 +140,9 @@ class Plans:
         return claims
 
     def plot(self, path: Path, measured: Measured[PlansCell]) -> None:
-        """Distances of every two trainings; plans of both kinds from a few observations."""
+        """Distances of every two trainings; plans of both kinds from three observations."""
         figure = Figure(figsize=(13, 3.2 * len(measured)), layout="constrained")
-        rows = figure.subplots(len(measured), 1 + DRAWN, squeeze=False)
+        rows = figure.subplots(len(measured), 1 + len(DRAWN), squeeze=False)
         for (first, *others), (cell, figures) in zip(rows, measured, strict=True):
             each = len(cell.trainings) // 2
             distance_TT = energies(np.array(figures["apart_px"])).mean(-1)
@@ -242,5 +245,4 @@ def _draw(axes: Axes, figures: Figures, index: int, each: int) -> None:
     x, y = plan_TPH2.mean((0, 1, 2))
     axes.set(xlim=(x - VIEW_PX, x + VIEW_PX), ylim=(y + VIEW_PX, y - VIEW_PX))
     axes.set(aspect="equal", xticks=[], yticks=[])
-    if index == 0:
-        axes.set_title("plans of flow (blue) and DDPM (orange)", fontsize=9)
+    axes.set_title(f"flow (blue), DDPM (orange): {DRAWN[index]} apart", fontsize=9)

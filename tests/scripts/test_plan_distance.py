@@ -71,4 +71,4 @@ def test_equivalent_missed_or_open(tmp_path: Path) -> None:
     assert verdicts(measured(drawn(of_kind=6)[few], "small")) == ["open"] * 2
     row.plot(tmp_path / "plans.png", alike)
     assert (tmp_path / "plans.png").stat().st_size > 3000
-    assert row.table(alike).row_count == 2
+    assert row.table(alike).row_count == 4
