@@ -113,17 +113,18 @@ class URState:
         interface = self._interface
         if not interface.isConnected():
             return LOST
-        safety_bits = interface.getSafetyStatusBits()
+        # The most telling is read last: a package that comes meanwhile tells causes, not only effects.
+        program_runs = interface.getRobotStatus() & PROGRAM_RUNS
+        mode, safety_bits = interface.getRobotMode(), interface.getSafetyStatusBits()
         for bit, what in STOPS.items():
             if safety_bits & 1 << bit:
                 return f"UR arm: {what}. Clear it at the pendant, then connect again."
-        mode = interface.getRobotMode()
         if mode != RUNNING:
             return (
                 f"UR arm: robot mode = {MODES.get(mode, mode)}, allowed running. "
                 "Switch it on and release the brakes at the pendant."
             )
-        if program and not interface.getRobotStatus() & PROGRAM_RUNS:
+        if program and not program_runs:
             return (
                 "UR arm: the program that follows our targets has ended on the controller. "
                 "See its log at the pendant, then connect again."

@@ -92,6 +92,24 @@ def test_a_lost_connection_a_wrong_mode_and_a_program_that_ended_forbid_motion()
         assert URState(controller, VirtualClock()).fault(program=True) is not None
 
 
+@pytest.mark.parametrize("reads", range(4))
+def test_the_cause_is_told_whenever_the_package_comes_that_has_it(reads: int) -> None:
+    """A protective stop ends the program, too; the package comes after so many of three reads."""
+
+    class Meanwhile(Controller):
+        left = reads
+
+        def __getattribute__(self, name: str) -> object:
+            if name in ("getSafetyStatusBits", "getRobotMode", "getRobotStatus"):
+                if self.left == 0:
+                    self.safety_bits, self.robot_status = 1 << 2, 1
+                self.left -= 1
+            return super().__getattribute__(name)
+
+    told = URState(Meanwhile(), VirtualClock()).fault(program=True)
+    assert told is None if reads == 3 else told is not None and "protective stop" in told
+
+
 @given(
     st.lists(st.floats(-1, 1), min_size=3, max_size=3),
     st.lists(st.floats(-3.2, 3.2), min_size=3, max_size=3),
