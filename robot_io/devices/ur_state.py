@@ -113,7 +113,7 @@ class URState:
         interface = self._interface
         if not interface.isConnected():
             return LOST
-        # The most telling is read last: a package that comes meanwhile tells causes, not only effects.
+        # The cause is read last: what a package that comes meanwhile tells, it tells as well.
         program_runs = interface.getRobotStatus() & PROGRAM_RUNS
         mode, safety_bits = interface.getRobotMode(), interface.getSafetyStatusBits()
         for bit, what in STOPS.items():
