@@ -24,6 +24,7 @@ KEYPOINTS_IN_BLOCK_92 = np.array(
         (23.5415, -1.7003),
     ]
 )
+_AFFINE_93 = np.hstack([KEYPOINTS_IN_BLOCK_92, np.ones((9, 1))])  # for maps that shift as well
 
 
 def keypoints_of_block(pose_3: np.ndarray) -> np.ndarray:
@@ -33,9 +34,8 @@ def keypoints_of_block(pose_3: np.ndarray) -> np.ndarray:
 
 def block_of_keypoints(keypoint_18: np.ndarray) -> np.ndarray:
     """x, y (px), angle (rad) of the block whose key points lie there, by least squares."""
-    local_93 = np.hstack([KEYPOINTS_IN_BLOCK_92, np.ones((len(KEYPOINTS_IN_BLOCK_92), 1))])
     point_92 = np.reshape(keypoint_18, KEYPOINTS_IN_BLOCK_92.shape)
-    along_2, _, origin_2 = np.linalg.lstsq(local_93, point_92)[0]
+    along_2, _, origin_2 = np.linalg.lstsq(_AFFINE_93, point_92)[0]
     return np.array([*origin_2, np.arctan2(along_2[1], along_2[0])])
 
 
@@ -74,9 +74,8 @@ def mirrored_keypoints(keypoint_N18: np.ndarray) -> np.ndarray:
     affine map of `KEYPOINTS_IN_BLOCK_92`, so those of the turned one are always the same
     combination of them.
     """
-    ones_91 = np.ones((len(KEYPOINTS_IN_BLOCK_92), 1))
-    turned_93 = np.hstack([KEYPOINTS_IN_BLOCK_92 * (-1, 1), ones_91])
-    combination_99 = turned_93 @ np.linalg.pinv(np.hstack([KEYPOINTS_IN_BLOCK_92, ones_91]))
+    turned_93 = _AFFINE_93 * (-1, 1, 1)
+    combination_99 = turned_93 @ np.linalg.pinv(_AFFINE_93)
     keypoint_N92 = np.asarray(keypoint_N18, np.float64).reshape(-1, *KEYPOINTS_IN_BLOCK_92.shape)
     return mirrored(combination_99 @ keypoint_N92).reshape(np.shape(keypoint_N18))
 

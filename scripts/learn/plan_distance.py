@@ -32,6 +32,7 @@ from scripts.learn.push_t import (
     ALL_NOISE,
     DDPM,
     RECIPE,
+    TRAININGS,
     PushTBench,
     PushTCell,
     Sampling,
@@ -43,7 +44,6 @@ from scripts.stats import Crossed, crossed_interval
 from scripts.training_data import window_samplers
 from sim.pusht_field import MARK_3, block_of_keypoints, outline_of_block
 
-TRAININGS = 5
 FARTHER = 1.25  # times as far apart are flow and DDPM at most: bioequivalence's usual margin
 OBSERVATIONS: dict[Size, int] = {"small": 10, "full": 50}
 PLANS: dict[Size, int] = {"small": 8, "full": 16}

@@ -27,6 +27,7 @@ from scripts.learn.row import Figures, Measured, Size, Verdict, judge
 from scripts.training_data import window_samplers
 
 FIRST_SEED = 100_000
+TRAININGS = 5  # of what is told beside published results, and of what is held to be equal
 Settings = tuple[str, ...]  # of a recipe, as `feelforward train --set` takes them
 Sampling = tuple[tuple[str, str | float], ...]  # keys of [policy.sampling] with other values
 

@@ -15,6 +15,7 @@ from scripts.learn.push_t import (
     IMAGE_LIGHT,
     MLP,
     RECIPE,
+    TRAININGS,
     PushTBench,
     PushTCell,
     repeated,
@@ -25,7 +26,6 @@ from scripts.learn.row import Claim, Measured, Row, Size
 from scripts.learn.symmetric_starts import SymmetricStarts
 from scripts.stats import crossed_difference, crossed_interval, success_rate
 
-TRAININGS = 5  # of what is told beside published results
 REWARD, SUCCESS = 0.95, 0.60  # at least: mean of the maximum reward, success at 95 % coverage
 MINUTES = 90  # a training may take, on 2 cores
 IMAGE_REWARD, IMAGE_LIGHT_REWARD = 0.88, 0.70  # at least: on a GPU; on 2 cores over night
