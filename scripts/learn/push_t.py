@@ -37,6 +37,7 @@ DDPM: Settings = (  # push_t_ddpm.toml, for any network
     "policy.generative.path=ddpm",
     "policy.generative.prediction=noise",
     "policy.generative.times=levels",
+    "policy.generative.weight=none",
     "policy.sampling.solver=ddpm",
     "policy.sampling.grid=trailing",
     "policy.sampling.evaluations=100",

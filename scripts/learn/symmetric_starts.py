@@ -69,7 +69,11 @@ ACROSS = np.array([1, 1]) / sqrt(2)  # to the left, seen along the stem: y point
 STARTS = (Start(block=80, agent=-60), Start(block=-80, agent=150))  # before the bar; the stem's end
 
 
-REGRESSION: Settings = ("policy.given_rows=0", "policy.sampling.temperature=1")  # knows no others
+REGRESSION: Settings = (  # knows neither given rows, nor noise, nor times that could count more
+    "policy.given_rows=0",
+    "policy.sampling.temperature=1",
+    "policy.generative.weight=none",
+)
 
 
 class SymmetricStarts:
