@@ -70,9 +70,12 @@ class GenerativeConfig(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> "GenerativeConfig":
-        if self.head != "flow" and self != GenerativeConfig.model_construct(head=self.head):
+        others = self.model_dump(exclude_defaults=True, exclude={"head"})
+        if self.head != "flow" and others:
+            fields = GenerativeConfig.model_fields
+            without = ", ".join(f"{key}={fields[key].default}" for key in others)
             raise ValueError(
-                f'head = "{self.head}" regresses and takes no other key of this table: drop them'
+                f'head = "{self.head}" regresses and takes no other key of this table: {without}'
             )
         if self.path == "variance_exploding" and self.prediction in ("velocity", "v"):
             raise ValueError(

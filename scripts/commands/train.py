@@ -29,7 +29,8 @@ class Train:
       feelforward train --config configs/push_t.toml --out runs/push_t \\
           --data datasets/push_t datasets/push_t_mirrored
       feelforward train --config configs/push_t.toml --data datasets/push_t --out runs/push_t_mse \\
-          --set policy.generative.head=mse policy.given_rows=0 policy.sampling.temperature=1
+          --set policy.generative.head=mse policy.generative.weight=none \\
+          policy.given_rows=0 policy.sampling.temperature=1
       feelforward train --config configs/push_t_distilled.toml --teacher runs/push_t \\
           --data datasets/push_t datasets/push_t_mirrored --out runs/push_t_distilled
       feelforward train --data datasets/tighten_cap --out runs/big --processes 4

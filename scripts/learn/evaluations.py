@@ -27,6 +27,7 @@ OWN_WAY, TEACHER = "velocity, midpoint, late", 10  # how it draws, and the evalu
 STARTS = 500  # of student and teacher: with a hundred, 3 points are within their luck
 
 DISTILLED = "push_t_distilled.toml"
+UNWEIGHTED: Settings = ("policy.generative.weight=none",)
 DATA: Settings = ("policy.generative.prediction=data", "policy.generative.weight=velocity")
 
 
@@ -78,12 +79,20 @@ def _curves(counts: tuple[int, ...], sigmas: tuple[float, ...]) -> list[Curve]:
         cold("velocity, Heun", (("solver", "heun"), *EVEN), values=even),
         cold("velocity, DPM-Solver++", (*DPM_SOLVER, *EVEN)),
         cold("velocity, DPM-Solver++, late", (*DPM_SOLVER, *LATE)),
+        cold(
+            "unweighted velocity, midpoint, late",
+            (*MIDPOINT, *LATE),
+            training=UNWEIGHTED,
+            values=even,
+        ),
+        cold("unweighted velocity, DPM-Solver++, late", (*DPM_SOLVER, *LATE), training=UNWEIGHTED),
         cold("data, Euler", EULER, training=DATA),
         cold("data, DPM-Solver++", (*DPM_SOLVER, *EVEN), training=DATA),
         cold("noise, DDIM", ddim, training=DDPM),
         cold("noise, DDPM", (), training=DDPM),
         Curve(COLD, "distilled", DISTILLED, (), (), "evaluations", (FEW,), teacher=RECIPE),
         Curve(WARM, "velocity, Euler", RECIPE, (), warm, "evaluations", counts),
+        Curve(WARM, "unweighted velocity, Euler", RECIPE, UNWEIGHTED, warm, "evaluations", counts),
         Curve(WARM, "data, Euler", RECIPE, DATA, warm, "evaluations", counts),
         Curve(DIFFUSION, "velocity, 16", RECIPE, (), sde, "sigma", sigmas),
     ]
