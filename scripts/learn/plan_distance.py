@@ -50,7 +50,7 @@ PLANS: dict[Size, int] = {"small": 8, "full": 16}
 KINDS = (("flow", ()), ("DDPM", DDPM))
 WAYS: dict[str, Sampling] = {"as the recipe draws": (), "with all the noise": ALL_NOISE}
 DRAWN, DRAWN_PLANS = ("least", "middling", "most"), 6  # apart; plans of each training
-VIEW_PX = 130  # shown around the plans, to each side
+LEAST_VIEW_PX, EDGE_PX = 130, 10  # shown around the plans' middle, to each side, and around them
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +243,7 @@ def _draw(axes: Axes, figures: Figures, index: int, each: int) -> None:
         axes.plot(plan_PH2[..., 0].T, plan_PH2[..., 1].T, color=colour, alpha=0.4, linewidth=0.8)
     axes.plot(*figures["agent"][index], "o", color="C3")
     x, y = plan_TPH2.mean((0, 1, 2))
-    axes.set(xlim=(x - VIEW_PX, x + VIEW_PX), ylim=(y + VIEW_PX, y - VIEW_PX))
+    reach = max(LEAST_VIEW_PX, np.abs(plan_TPH2 - (x, y)).max() + EDGE_PX)
+    axes.set(xlim=(x - reach, x + reach), ylim=(y + reach, y - reach))
     axes.set(aspect="equal", xticks=[], yticks=[])
     axes.set_title(f"flow (blue), DDPM (orange): {DRAWN[index]} apart", fontsize=9)
