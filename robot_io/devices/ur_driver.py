@@ -33,6 +33,8 @@ UNUSED = 0.1  # speed and acceleration: arguments of servoL without a meaning
 KICKS_PER_AGE = 4  # so many signs of life in the time after which the controller stops the arm
 MEASURE_PERIOD_NS = NS_PER_MS  # looks so often for a new package
 REASON_WAIT_NS = 50 * NS_PER_MS
+CONNECT_LIMIT_S = 20.0  # the other side waits for less, if it is there
+LEAVE_LIMIT_S = 5.0  # braking takes a third of a second
 STANDARD_STREAMS = 3
 REFUSED = (
     "UR controller: it did not take a command. See its log at the pendant (a pose out of reach "
@@ -80,7 +82,6 @@ class Driver:
         with suppress(LinkEndError):
             while self._fault is None:
                 self._step()
-        self._end_program()
 
     def _measure(self) -> None:
         """The other thread: passes measurements on, and looks whether all is well."""
@@ -174,7 +175,7 @@ class Driver:
                 self._link.send(Fault(fault))
                 self._fault = fault
 
-    def _end_program(self) -> None:
+    def end_program(self) -> None:
         """Brakes and ends the program where the connection stands: else ur_rtde would mend it.
 
         Where it does not, the controller's own watchdog ends the program.
@@ -187,6 +188,7 @@ class Driver:
 
 def serve(link: Link, address: str, following: Following) -> None:
     """Connects and drives. Raises URError when it cannot begin."""
+    _end_in(CONNECT_LIMIT_S)
     clock = MonotonicClock()
     state = URState.connect(address, clock)
     fault = state.fault(program=False)
@@ -201,8 +203,20 @@ def serve(link: Link, address: str, following: Following) -> None:
             "Switch the pendant to remote control, and see its log."
         ) from None
     _open_nothing_more()
-    Driver(link, control, state, following, clock=clock).run()
+    _end_in(None)
+    driver = Driver(link, control, state, following, clock=clock)
+    driver.run()
+    _end_in(LEAVE_LIMIT_S)
+    driver.end_program()
     _leave()  # here, where the interfaces still live
+
+
+def _end_in(seconds: float | None) -> None:
+    """The kernel ends this process then: ur_rtde may wait for ever, and hold Python's lock.
+
+    The process that started us would do it, too, but may have ended itself.
+    """
+    signal.setitimer(signal.ITIMER_REAL, seconds or 0.0)
 
 
 def _open_nothing_more() -> None:

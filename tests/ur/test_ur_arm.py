@@ -15,6 +15,7 @@ from ur_parts import MAX_TARGET_AGE_S, PERIOD_S, Peer, arm_at, until
 from robot_io.clock import NS_PER_MS, NS_PER_S, MonotonicClock
 from robot_io.devices.try_arm import reading
 from robot_io.devices.ur import URArm
+from robot_io.devices.ur_driver import LEAVE_LIMIT_S
 from robot_io.devices.ur_state import URError
 from robot_io.rows import quat_from_rotvec
 
@@ -50,11 +51,18 @@ def stands(arm: URArm) -> bool:
     return arm.read() is state
 
 
-def driver_of(arm: URArm) -> psutil.Process:
-    """The process that the arm has started."""
-    alive = [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE]
+def driver_of(pid: int | None = None) -> psutil.Process:
+    """The driver that this process, or the one with this number, has started."""
+    alive = [p for p in psutil.Process(pid).children() if p.status() != psutil.STATUS_ZOMBIE]
     (driver,) = [p for p in alive if "ur_driver" in " ".join(p.cmdline())]
     return driver
+
+
+def ended(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_a_measurement_is_in_our_terms_and_bears_the_controllers_own_stamp(
@@ -214,7 +222,7 @@ def test_a_driver_that_is_frozen_is_met_by_the_controllers_own_watchdog(
 ) -> None:
     arm.command(START_ROW)
     until(lambda: peer.tell()["target"])
-    driver = driver_of(arm)
+    driver = driver_of()
     driver.send_signal(signal.SIGSTOP)
     try:
         assert until(lambda: not peer.tell()["program_runs"])
@@ -228,7 +236,7 @@ def test_a_driver_that_is_frozen_is_met_by_the_controllers_own_watchdog(
 
 def test_a_driver_that_dies_is_one_sentence_and_the_arm_stops(arm: URArm, peer: Peer) -> None:
     arm.command(START_ROW)
-    driver_of(arm).kill()
+    driver_of().kill()
     assert until(lambda: raised(arm))
     assert "has ended without a word" in sentence(arm)
     assert until(lambda: not peer.tell()["program_runs"])
@@ -248,11 +256,10 @@ with arm_at(sys.argv[2]) as arm:
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_the_arm_stops_when_the_process_that_commands_ends(peer: Peer, how: signal.Signals) -> None:
-    here = str(Path(__file__).parent)
+def start_commanding(address: str) -> subprocess.Popen[str]:
+    """A process that moves the arm until it is ended."""
     commanding = subprocess.Popen(
-        [sys.executable, "-c", COMMANDING, here, peer.address],
+        [sys.executable, "-c", COMMANDING, str(Path(__file__).parent), address],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -260,6 +267,12 @@ def test_the_arm_stops_when_the_process_that_commands_ends(peer: Peer, how: sign
     )
     assert commanding.stdout is not None
     assert commanding.stdout.readline() == "moving\n"
+    return commanding
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_the_arm_stops_when_the_process_that_commands_ends(peer: Peer, how: signal.Signals) -> None:
+    commanding = start_commanding(peer.address)
     until(lambda: peer.tell()["target"])
     if how == signal.SIGINT:
         os.killpg(commanding.pid, how)
@@ -268,6 +281,16 @@ def test_the_arm_stops_when_the_process_that_commands_ends(peer: Peer, how: sign
     commanding.wait()
     assert until(lambda: not peer.tell()["program_runs"])
     assert peer.tell()["commands"]["16"] == 1  # braked by the driver, before any watchdog
+
+
+def test_a_driver_whose_both_sides_are_gone_ends(peer: Peer) -> None:
+    commanding = start_commanding(peer.address)
+    driver = driver_of(commanding.pid)
+    peer.order(silent=True)
+    peer.tell()
+    commanding.kill()
+    commanding.wait()
+    assert until(lambda: ended(driver), within_s=LEAVE_LIMIT_S + 2)
 
 
 @pytest.mark.parametrize(
