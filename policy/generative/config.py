@@ -75,7 +75,8 @@ class GenerativeConfig(Frozen):
             fields = GenerativeConfig.model_fields
             without = ", ".join(f"{key}={fields[key].default}" for key in others)
             raise ValueError(
-                f'head = "{self.head}" regresses and takes no other key of this table: {without}'
+                f'head = "{self.head}" regresses and takes no other key of this table: '
+                f"set {without}"
             )
         if self.path == "variance_exploding" and self.prediction in ("velocity", "v"):
             raise ValueError(

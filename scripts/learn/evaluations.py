@@ -11,6 +11,7 @@ from rich.table import Table
 from scripts.learn.push_t import (
     DDPM,
     RECIPE,
+    UNWEIGHTED,
     PushTBench,
     PushTCell,
     Sampling,
@@ -27,7 +28,6 @@ OWN_WAY, TEACHER = "velocity, midpoint, late", 10  # how it draws, and the evalu
 STARTS = 500  # of student and teacher: with a hundred, 3 points are within their luck
 
 DISTILLED = "push_t_distilled.toml"
-UNWEIGHTED: Settings = ("policy.generative.weight=none",)
 DATA: Settings = ("policy.generative.prediction=data", "policy.generative.weight=velocity")
 
 

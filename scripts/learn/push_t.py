@@ -33,6 +33,7 @@ Sampling = tuple[tuple[str, str | float], ...]  # keys of [policy.sampling] with
 
 RECIPE, MLP, DIT = "push_t.toml", "push_t_mlp.toml", "push_t_dit.toml"  # the recipe: a U-Net
 IMAGE, IMAGE_LIGHT = "push_t_image.toml", "push_t_image_light.toml"  # for a GPU; for 2 cores
+UNWEIGHTED: Settings = ("policy.generative.weight=none",)
 DDPM: Settings = (  # push_t_ddpm.toml, for any network
     "policy.generative.path=ddpm",
     "policy.generative.prediction=noise",

@@ -29,6 +29,7 @@ from scripts.learn.push_t import (
     ALL_NOISE,
     DDPM,
     RECIPE,
+    UNWEIGHTED,
     PushTBench,
     PushTCell,
     Settings,
@@ -72,7 +73,7 @@ STARTS = (Start(block=80, agent=-60), Start(block=-80, agent=150))  # before the
 REGRESSION: Settings = (  # knows neither given rows, nor noise, nor times that could count more
     "policy.given_rows=0",
     "policy.sampling.temperature=1",
-    "policy.generative.weight=none",
+    *UNWEIGHTED,
 )
 
 
