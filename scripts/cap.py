@@ -8,14 +8,15 @@ import numpy as np
 from robot_io.clock import NS_PER_MS, NS_PER_S
 from robot_io.control.buffer import CommandBuffer
 from robot_io.control.foresight import Foresight
-from robot_io.control.lockstep import Lockstep, Planner, drawn_delay
+from robot_io.control.lockstep import Lockstep, OnTick, Planner, drawn_delay
 from robot_io.control.loop import CommandSource, ControlLoop, Tick
 from robot_io.control.observer import Observer
 from robot_io.gate.gate import CommandGate
 from robot_io.gate.interface import Gate
 from robot_io.interfaces import ChunkSource
 from robot_io.rows import ToolRows
-from robot_io.types import ArmState, Command, Observation
+from robot_io.types import ArmState, Command
+from scripts.demonstrations import Notes, Shown
 from scripts.episode import Episode, Scene
 from scripts.report import EpisodeResult
 from scripts.robot import RobotConfig
@@ -26,7 +27,6 @@ from sim.tighten_cap import TIME_LIMIT_S, Outcome
 NAME = "TightenCap"
 TEXT = "screw the cap of the bottle tight by feel, let go and retreat"
 STEP_NS = 100 * NS_PER_MS
-Shown = tuple[Observation, np.ndarray]  # what was observed, and the row (8,) meant at that stamp
 VECTORS = ("measured", "commanded")
 IMAGES = ("wrist", "scene", "tactile_left", "tactile_right")
 _ONE_EACH: Mapping[str, int] = dict.fromkeys((*VECTORS, *IMAGES), 1)
@@ -58,32 +58,6 @@ class _HandOver(CommandBuffer):
         return self.expert.sample(now_ns)
 
 
-class _Notes(Observer):
-    """Keeps what was observed, whoever asked for it, and what the expert meant to do."""
-
-    def reset(self) -> None:
-        super().reset()
-        self._seen: list[Observation] = []
-        self._intended: dict[int, np.ndarray] = {}
-
-    def observe(self) -> Observation | None:
-        observation = super().observe()
-        if observation is not None:
-            self._seen.append(observation)
-        return observation
-
-    def intend(self, stamp_ns: int, row_8: np.ndarray) -> None:
-        self._intended[stamp_ns] = row_8
-
-    def shown(self) -> list[Shown]:
-        """Exposures fall on ticks: each observation has its intention."""
-        return [
-            (seen, self._intended[seen.observed_ns])
-            for seen in self._seen
-            if seen.observed_ns in self._intended
-        ]
-
-
 def _nobody(tick: Tick) -> None:
     pass
 
@@ -103,7 +77,7 @@ class CapStage:
     def show(self, seed: int, *, corrective: bool = False) -> tuple[EpisodeResult, list[Shown]]:
         """The expert plays; returns what a policy would have observed and should have done."""
         self._cap.reset(seed)
-        notes = _Notes(self._rows, step_ns=STEP_NS, **_by_kind(_ONE_EACH))
+        notes = Notes(self._rows, step_ns=STEP_NS, **_by_kind(_ONE_EACH))
         expert = CapExpert(self._cap.world, corrective=corrective)
 
         def look(tick: Tick, state: ArmState) -> None:
@@ -129,7 +103,7 @@ class CapStage:
         """
         self._cap.reset(seed)
         source.reset(seed)
-        notes = _Notes(self._rows, step_ns=STEP_NS, **_by_kind({**_ONE_EACH, **history}))
+        notes = Notes(self._rows, step_ns=STEP_NS, **_by_kind({**_ONE_EACH, **history}))
         world, sent_8 = self._cap.world, self._cap.world.state().row_D
 
         def look(tick: Tick, state: ArmState) -> None:
@@ -165,11 +139,7 @@ class CapStage:
         Each plan takes one of the robot's delays and one of `added_ms` longer, both drawn. `watch`
         is shown every tick.
         """
-        self._cap.reset(seed)
-        source.reset(seed)
-        robot = self._robot
-        buffer = CommandBuffer(self._rows, max_age_ns=robot.max_age_ns, seam_ns=robot.seam_ns)
-        scenes: list[Scene] = []
+        buffer, scenes = self._buffer(), list[Scene]()
 
         def look(tick: Tick, state: ArmState) -> None:
             watch(tick)
@@ -177,9 +147,43 @@ class CapStage:
                 scenes.append(self._scene(tick, buffer))
 
         observer = Observer(self._rows, step_ns=STEP_NS, **_by_kind(history))
+        result = self._play(seed, source, buffer, observer, added_ms=added_ms, on_tick=look)
+        return Episode(result, scenes)
+
+    def record(
+        self,
+        seed: int,
+        source: ChunkSource,
+        history: Mapping[str, int],
+        *,
+        added_ms: Sequence[float] = (0.0,),
+    ) -> tuple[EpisodeResult, list[Shown]]:
+        """The policy plays, as in `play`; returns what there was to see and what it commanded."""
+        notes = Notes(self._rows, step_ns=STEP_NS, **_by_kind({**_ONE_EACH, **history}))
+        buffer = self._buffer()
+        result = self._play(seed, source, buffer, notes, added_ms=added_ms, on_tick=notes.take)
+        return result, notes.shown()
+
+    def _play(
+        self,
+        seed: int,
+        source: ChunkSource,
+        buffer: CommandBuffer,
+        observer: Observer,
+        *,
+        added_ms: Sequence[float],
+        on_tick: OnTick,
+    ) -> EpisodeResult:
+        """`buffer` is the policy's alone."""
+        self._cap.reset(seed)
+        source.reset(seed)
         planner = self._planner(source, buffer, added_ms=added_ms)
-        self._run(buffer, observer, planner=planner, on_tick=look)
-        return Episode(self._result(seed), scenes)
+        self._run(buffer, observer, planner=planner, on_tick=on_tick)
+        return self._result(seed)
+
+    def _buffer(self) -> CommandBuffer:
+        robot = self._robot
+        return CommandBuffer(self._rows, max_age_ns=robot.max_age_ns, seam_ns=robot.seam_ns)
 
     def _run(
         self,
@@ -187,7 +191,7 @@ class CapStage:
         observer: Observer,
         *,
         planner: Planner | None,
-        on_tick: Callable[[Tick, ArmState], None],
+        on_tick: OnTick,
     ) -> None:
         gate, foresight = self._make_gate()
         Lockstep(

@@ -1,7 +1,8 @@
-"""Demonstrations by the scripted expert, into a data set that can be gone on with.
+"""Demonstrations into a data set that can be gone on with: by the scripted expert or by a policy.
 
-From the start, or from where a policy has got to: then the expert takes over at a random time, and
-what it does from there on is saved (HG-DAgger, Kelly et al. 2019).
+The expert shows from the start, or from where a policy has got to: then it takes over at a random
+time, and what it does from there on is saved (HG-DAgger, Kelly et al. 2019). A policy that plays to
+the end shows where it gets to, well or not: what its student will meet (`policy.training.teacher`).
 """
 
 import itertools
@@ -14,18 +15,21 @@ import numpy as np
 from policy.checkpoint import read_recipe
 from policy.data import LeRobotWriter, open_dataset
 from robot_io.errors import FeelforwardError
-from scripts import cap
 from scripts.checkpoints import find_checkpoint
-from scripts.policies import check_streams, load_policy
+from scripts.demonstrations import Demonstration, save
+from scripts.evaluation import CAP, PUSH_T, need_streams, usual_joining
+from scripts.graphics import need_rendering
+from scripts.policies import load_policy
 from scripts.progress import episode_progress
-from scripts.report import EpisodeResult
 from scripts.robot import load_robot
 from scripts.workers import play_seeds
 
-Demonstration = tuple[EpisodeResult, Sequence[cap.Shown]]
+ROBOT_TYPES = {CAP: "sim_fr3", PUSH_T: "gym_pusht"}
 ROWS_PER_S = 10.0
 MAX_ADDED_MS = 10_000.0  # as of a robot's lockstep_inference_ms
 TAKEOVER_S = (1.0, 20.0)  # uniform: early and late phases both
+
+MakePlayer = Callable[[], Callable[[int], Demonstration]]
 
 
 def collect(
@@ -37,11 +41,10 @@ def collect(
     workers: int,
     corrective: bool = False,
     takeover: str | None = None,
+    checkpoint: str | None = None,
     added_ms: Sequence[float] = (0.0,),
 ) -> tuple[int, int]:
     """Fills the data set up to `episodes`; returns how many were saved and played now."""
-    if task != cap.NAME:
-        raise FeelforwardError(f"--task {task} has no expert, allowed: {cap.NAME}.")
     if episodes < 1:
         raise FeelforwardError(f"--episodes {episodes}, allowed: 1 or more.")
     if not added_ms or not all(0 <= ms <= MAX_ADDED_MS for ms in added_ms):
@@ -49,18 +52,8 @@ def collect(
         raise FeelforwardError(
             f"--added-ms {given}, allowed: one or more from 0 to {MAX_ADDED_MS:g} ms."
         )
-    if takeover is None and any(added_ms):
-        raise FeelforwardError("--added-ms needs --takeover: only a policy's plans can come late.")
-    if takeover is None:
-        make_player = partial(make_expert, corrective=corrective)
-    elif corrective:
-        raise FeelforwardError(
-            "--corrective and --takeover exclude each other: at a take-over the errors are the "
-            "policy's own."
-        )
-    else:
-        make_player = partial(make_supervisor, _checked_checkpoint(takeover), tuple(added_ms))
-    writer = LeRobotWriter(out, fps=ROWS_PER_S, robot_type="sim_fr3")
+    make_player = _who_plays(task, corrective, takeover, checkpoint, tuple(added_ms))
+    writer = LeRobotWriter(out, fps=ROWS_PER_S, robot_type=ROBOT_TYPES[task])
     there, played = writer.total_episodes, 0
     seeds = itertools.count(_next_seed(out, first_seed) if there else first_seed)
     with episode_progress() as progress:
@@ -69,8 +62,8 @@ def collect(
             return 0, 0
         for result, shown in play_seeds(make_player, seeds, workers=workers):
             played += 1
-            if result.success and shown:
-                save(writer, result, shown)
+            if shown and (result.success or checkpoint is not None):
+                save(writer, result, shown, text=_text(task))
             saved = writer.total_episodes - there
             progress.update(bar, completed=writer.total_episodes, note=f"{saved}/{played} saved")
             if writer.total_episodes >= episodes:
@@ -78,9 +71,44 @@ def collect(
     return writer.total_episodes - there, played
 
 
+def _who_plays(
+    task: str,
+    corrective: bool,
+    takeover: str | None,
+    checkpoint: str | None,
+    added_ms: tuple[float, ...],
+) -> MakePlayer:
+    """What makes a player in each worker process, after the checks that need no worker."""
+    asked = {"--corrective": corrective, "--takeover": takeover, "--checkpoint": checkpoint}
+    given = [option for option, value in asked.items() if value]
+    if len(given) > 1:
+        raise FeelforwardError(
+            f"{' and '.join(given)} exclude each other: each says who plays, and whose errors "
+            "are shown."
+        )
+    if any(added_ms) and takeover is None and checkpoint is None:
+        raise FeelforwardError(
+            "--added-ms needs --takeover or --checkpoint: only a policy's plans can come late."
+        )
+    if task not in ROBOT_TYPES:
+        raise FeelforwardError(f"--task {task} is not known, allowed: {', '.join(ROBOT_TYPES)}.")
+    if checkpoint is not None:
+        return partial(make_performer, task, _checked_checkpoint(checkpoint, task), added_ms)
+    if task != CAP:
+        raise FeelforwardError(
+            f"--task {task} has no expert, allowed: {CAP}; or --checkpoint says whose policy plays."
+        )
+    if takeover is not None:
+        return partial(make_supervisor, _checked_checkpoint(takeover, task), added_ms)
+    need_rendering()
+    return partial(make_expert, corrective=corrective)
+
+
 def make_expert(*, corrective: bool) -> Callable[[int], Demonstration]:
     """The player of a worker process."""
-    return partial(cap.CapStage(load_robot()).show, corrective=corrective)
+    from scripts.cap import CapStage
+
+    return partial(CapStage(load_robot()).show, corrective=corrective)
 
 
 def make_supervisor(
@@ -90,8 +118,10 @@ def make_supervisor(
 
     Plans join as the robot has it.
     """
+    from scripts.cap import CapStage
+
     robot = load_robot()
-    stage, policy = cap.CapStage(robot), load_policy(str(checkpoint), robot.buffer.joining)
+    stage, policy = CapStage(robot), load_policy(str(checkpoint), robot.buffer.joining)
     history = policy.config.history()
 
     def play(seed: int) -> Demonstration:
@@ -101,33 +131,37 @@ def make_supervisor(
     return play
 
 
-def save(writer: LeRobotWriter, result: EpisodeResult, shown: Sequence[cap.Shown]) -> None:
-    """One demonstration as one episode: row t is what was observed, and meant, at its stamp.
+def make_performer(
+    task: str, checkpoint: Path, added_ms: tuple[float, ...]
+) -> Callable[[int], Demonstration]:
+    """The player of a worker process: the checkpoint's policy, as `feelforward evaluate` has it."""
+    robot = load_robot()
+    policy = load_policy(str(checkpoint), usual_joining(task, robot))
+    history = policy.config.history()
+    if task == PUSH_T:
+        from scripts.push_t import PushTStage
 
-    All simulated sensors expose together, so one stamp holds for every stream of a row.
-    """
-    row_ns = np.array([seen.observed_ns for seen, _ in shown], np.int64)
-    vectors, images = (
-        {name: np.stack([pick(seen, name) for seen, _ in shown]) for name in names}
-        for names, pick in (
-            (cap.VECTORS, lambda seen, name: seen.vectors[name][-1]),
-            (cap.IMAGES, lambda seen, name: seen.images[name][-1]),
-        )
-    )
-    writer.save_episode(
-        vectors={**vectors, "action": np.stack([row_8 for _, row_8 in shown])},
-        images=images,
-        stamps={"row": row_ns, **dict.fromkeys(cap.IMAGES, row_ns)},
-        task=cap.TEXT,
-        extra={"seed": result.seed, "success": result.success, **result.scores},
-    )
+        return partial(PushTStage().record, source=policy, history=history, delay_ms=added_ms)
+    from scripts.cap import CapStage
+
+    return partial(CapStage(robot).record, source=policy, history=history, added_ms=added_ms)
 
 
-def _checked_checkpoint(name: str) -> Path:
+def _text(task: str) -> str:
+    """What is done, as demonstrations say it."""
+    if task == PUSH_T:
+        from policy.data.zarr_import import PUSH_T_TASK
+
+        return PUSH_T_TASK
+    from scripts.cap import TEXT
+
+    return TEXT
+
+
+def _checked_checkpoint(name: str, task: str) -> Path:
     """Its folder; refuses here, and not in every worker, what the task cannot show."""
     folder = find_checkpoint(name)
-    config = read_recipe(folder).policy
-    check_streams(config, task=cap.NAME, streams=(*cap.VECTORS, *cap.IMAGES))
+    need_streams(read_recipe(folder).policy, task)
     return folder
 
 

@@ -89,11 +89,9 @@ def _in_real_time(
 ) -> Iterator[Episode]:
     if task != CAP:
         raise FeelforwardError(f"--mode realtime has no {task}, allowed: {CAP}.")
-    need_rendering()
-    from scripts import cap
+    need_streams(config, task)
     from scripts.live import LiveStage, session_spec
 
-    check_streams(config, task=task, streams=(*cap.VECTORS, *cap.IMAGES))
     spec = session_spec(robot, checkpoint=folder, joining=joining, history=config.history())
     with LiveStage(replace(spec, record=record)) as stage:
         print(stage.real_time)
@@ -115,20 +113,27 @@ def lockstep_maker(
     """What makes a player in each worker process, after the checks that need no worker."""
     if touch != "felt" and not tactile_streams(config):
         raise FeelforwardError(f"--touch {touch}: this checkpoint does not feel at all.")
-    if task == CAP:
+    if task == PUSH_T and filmed:
+        raise FeelforwardError(f"--film shows {CAP} only.")
+    need_streams(config, task)
+    if task == PUSH_T:
+        return partial(make_push_t_player, make_policy)
+    return partial(make_cap_player, robot, make_policy, touch, tuple(filmed))
+
+
+def need_streams(config: PolicyConfig, task: str) -> None:
+    """Raises FeelforwardError where the task is not known, or cannot be shown to this policy."""
+    if task == PUSH_T:
+        from scripts import push_t
+
+        check_streams(config, task=task, streams=(*push_t.VECTORS, *push_t.IMAGES))
+    elif task == CAP:
         need_rendering()
         from scripts import cap
 
         check_streams(config, task=task, streams=(*cap.VECTORS, *cap.IMAGES))
-        return partial(make_cap_player, robot, make_policy, touch, tuple(filmed))
-    if task == PUSH_T:
-        if filmed:
-            raise FeelforwardError(f"--film shows {CAP} only.")
-        from scripts import push_t
-
-        check_streams(config, task=task, streams=(*push_t.VECTORS, *push_t.IMAGES))
-        return partial(make_push_t_player, make_policy)
-    raise FeelforwardError(f"--task {task} is not known, allowed: {CAP}, {PUSH_T}.")
+    else:
+        raise FeelforwardError(f"--task {task} is not known, allowed: {CAP}, {PUSH_T}.")
 
 
 def make_cap_player(

@@ -7,12 +7,13 @@ import numpy as np
 
 from robot_io.clock import NS_PER_MS, NS_PER_S
 from robot_io.control.buffer import CommandBuffer
-from robot_io.control.lockstep import Lockstep, Planner, drawn_delay
+from robot_io.control.lockstep import Lockstep, OnTick, Planner, drawn_delay, nobody_watches
 from robot_io.control.loop import ControlLoop, LoopLimits
 from robot_io.control.observer import Observer
 from robot_io.gate.vector_gate import VectorGate
 from robot_io.interfaces import ChunkSource
 from robot_io.rows import VectorRows
+from scripts.demonstrations import Notes, Shown
 from scripts.episode import Episode
 from scripts.report import EpisodeResult
 from sim.pusht import SCENE, TICK_NS, TIME_LIMIT_TICKS, PushTWorld
@@ -45,9 +46,37 @@ class PushTStage:
         the policy plans. With `delay_ms` it goes on: each plan takes one of these times, drawn, and
         the next one is begun so early that it is there after 8 rows all the same.
         """
-        images = {name: steps for name, steps in history.items() if name in IMAGES}
-        vectors = {name: steps for name, steps in history.items() if name not in IMAGES}
-        world = PushTWorld(with_scene=SCENE in images)
+        observer = Observer(self._rows, step_ns=TICK_NS, **_by_kind(history))
+        world = PushTWorld(with_scene=SCENE in history)
+        return Episode(self._play(seed, source, world, observer, delay_ms))
+
+    def record(
+        self,
+        seed: int,
+        source: ChunkSource,
+        history: Mapping[str, int],
+        *,
+        delay_ms: Sequence[float] = (0.0,),
+    ) -> tuple[EpisodeResult, list[Shown]]:
+        """The policy plays, as in `play`; returns what there was to see and what it commanded.
+
+        The camera is part of it where the policy looks through it.
+        """
+        steps = {**dict.fromkeys(VECTORS, 1), **history}
+        notes = Notes(self._rows, step_ns=TICK_NS, **_by_kind(steps))
+        world = PushTWorld(with_scene=SCENE in history)
+        result = self._play(seed, source, world, notes, delay_ms, notes.take)
+        return result, notes.shown()
+
+    def _play(
+        self,
+        seed: int,
+        source: ChunkSource,
+        world: PushTWorld,
+        observer: Observer,
+        delay_ms: Sequence[float],
+        on_tick: OnTick = nobody_watches,
+    ) -> EpisodeResult:
         world.reset(seed)
         source.reset(seed)
         delays_ns = [round(ms * NS_PER_MS) for ms in delay_ms]
@@ -62,17 +91,24 @@ class PushTStage:
         Lockstep(
             world=world,
             loop=ControlLoop(buffer, gate, self._rows, limits),
-            observer=Observer(self._rows, step_ns=TICK_NS, vectors=vectors, images=images),
+            observer=observer,
             period_ns=TICK_NS,
             planner=Planner(source, buffer, TICK_NS, drawn_delay(delays_ns, seed)),
             read_vectors=world.read_vectors,
-        ).run((TIME_LIMIT_TICKS + 1) * TICK_NS, lambda: world.outcome.over)
+        ).run((TIME_LIMIT_TICKS + 1) * TICK_NS, lambda: world.outcome.over, on_tick)
         outcome = world.outcome
         reason = "stopped"  # by the gate or the loop
         if outcome.over:
             reason = "success" if outcome.success else "time_out"
         scores = {"max_reward": outcome.max_reward, "coverage": outcome.max_coverage}
-        return Episode(EpisodeResult(seed, reason, outcome.ticks, scores))
+        return EpisodeResult(seed, reason, outcome.ticks, scores)
+
+
+def _by_kind(history: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """How many steps of which stream, as an observer wants to be told."""
+    images = {name: steps for name, steps in history.items() if name in IMAGES}
+    vectors = {name: steps for name, steps in history.items() if name not in IMAGES}
+    return {"vectors": vectors, "images": images}
 
 
 def _begin_after_rows(delays_ns: Sequence[int]) -> int | None:

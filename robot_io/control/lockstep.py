@@ -24,6 +24,7 @@ from robot_io.interfaces import ChunkSource, SteppedWorld
 from robot_io.types import ActionChunk, ArmState, MonoNs
 
 DelayModel = Callable[[], int]  # ns from an observation to the splice of its plan
+OnTick = Callable[[Tick, ArmState], None]  # after its command was sent
 VectorSample = tuple[str, int, np.ndarray]  # stream, stamp_ns, value (D,)
 
 
@@ -100,7 +101,7 @@ def _no_vectors() -> Iterable[VectorSample]:
     return ()
 
 
-def _nothing(tick: Tick, state: ArmState) -> None:
+def nobody_watches(tick: Tick, state: ArmState) -> None:
     pass
 
 
@@ -135,7 +136,7 @@ class Lockstep:
         self,
         time_limit_ns: int,
         done: Callable[[], bool],
-        on_tick: Callable[[Tick, ArmState], None] = _nothing,
+        on_tick: OnTick = nobody_watches,
     ) -> LockstepReport:
         """Runs until `done()`, a latched stop or the time limit."""
         ticks = 0
@@ -149,7 +150,7 @@ class Lockstep:
                 return self._report(End.STOPPED, ticks)
         return self._report(End.TIME_OUT, ticks)
 
-    def _tick(self, now_ns: MonoNs, on_tick: Callable[[Tick, ArmState], None]) -> Tick:
+    def _tick(self, now_ns: MonoNs, on_tick: OnTick) -> Tick:
         state = self._world.arm.read()
         self._sense(state)
         plan = self._planner.run(self._observer, now_ns) if self._planner is not None else None

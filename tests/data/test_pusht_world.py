@@ -203,6 +203,39 @@ def test_plans_that_take_longer_are_begun_one_after_the_other() -> None:
     assert [seen.observed_ns // TICK_NS for seen in onlooker.seen[:3]] == [0, 10, 20]
 
 
+class Wanderer(Onlooker):
+    """Goes somewhere else with each plan."""
+
+    def plan(self, observation: Observation) -> np.ndarray:
+        self.seen.append(observation)
+        return np.random.default_rng(len(self.seen)).uniform(100, 400, (16, 2))
+
+
+def test_a_recorded_play_is_the_play_with_what_was_seen_and_done_at_each_tick() -> None:
+    plain = PushTStage().play(100_001, Wanderer(), {"agent": 2, "keypoint": 2})
+    wanderer = Wanderer()
+    result, shown = PushTStage().record(100_001, wanderer, {"agent": 2})
+    assert result == plain.result
+    assert len(shown) == result.steps == 300
+    world = PushTWorld()
+    world.reset(100_001)
+    for tick, (seen, row_2) in enumerate(shown):
+        assert seen.observed_ns == tick * TICK_NS
+        np.testing.assert_array_equal(seen.vectors["agent"][-1], world.agent_2)
+        block_18 = keypoints_of_block(world.block_3)
+        np.testing.assert_array_equal(seen.vectors["keypoint"][-1], block_18)
+        world.arm.command(row_2)
+        world.advance_to((tick + 1) * TICK_NS)
+    assert world.outcome.max_coverage == result.scores["coverage"]
+
+
+def test_a_recorded_play_has_the_camera_where_the_policy_looks() -> None:
+    _, shown = PushTStage().record(100_001, Onlooker(), {"agent": 2, "scene": 2})
+    seen, _ = shown[10]
+    assert seen.images["scene"].shape == (2, 96, 96, 3)
+    assert set(seen.vectors) == {"agent", "keypoint"}
+
+
 def test_a_checkpoint_that_wants_another_camera_is_refused() -> None:
     agent, robot = VectorStream(name="agent"), load_robot()
 

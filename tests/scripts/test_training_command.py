@@ -9,12 +9,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from made_up_pushes import write_demonstrations
 
-from policy.data import LeRobotWriter
 from robot_io.errors import FeelforwardError
 from scripts.cli import parse
 from scripts.commands.train import Train
@@ -32,25 +31,6 @@ warmup_steps = 1
 device = "cpu"
 checkpoint_every = 4
 """
-
-
-def write_demonstrations(directory: Path, *, episodes: int, rows: int) -> Path:
-    """An agent that drifts over Push-T's field."""
-    writer = LeRobotWriter(directory, fps=10, robot_type="sim")
-    rng = np.random.default_rng(0)
-    for _ in range(episodes):
-        agent = (256 + np.cumsum(rng.normal(0, 3, (rows, 2)), 0)).astype(np.float32)
-        writer.save_episode(
-            vectors={
-                "agent": agent,
-                "keypoint": np.tile(agent, 9),
-                "action": agent + np.float32(1),
-            },
-            images={},
-            stamps={"row": 100_000_000 * np.arange(rows)},
-            task="Push.",
-        )
-    return directory
 
 
 def feelforward(*arguments: str | Path, code: int = 0) -> str:

@@ -1,0 +1,26 @@
+"""Demonstrations of Push-T that nobody gave."""
+
+from pathlib import Path
+
+import numpy as np
+
+from policy.data import LeRobotWriter
+
+
+def write_demonstrations(directory: Path, *, episodes: int, rows: int) -> Path:
+    """An agent that drifts over Push-T's field."""
+    writer = LeRobotWriter(directory, fps=10, robot_type="sim")
+    rng = np.random.default_rng(0)
+    for _ in range(episodes):
+        agent = (256 + np.cumsum(rng.normal(0, 3, (rows, 2)), 0)).astype(np.float32)
+        writer.save_episode(
+            vectors={
+                "agent": agent,
+                "keypoint": np.tile(agent, 9),
+                "action": agent + np.float32(1),
+            },
+            images={},
+            stamps={"row": 100_000_000 * np.arange(rows)},
+            task="Push.",
+        )
+    return directory
