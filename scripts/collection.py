@@ -43,6 +43,7 @@ def collect(
     takeover: str | None = None,
     checkpoint: str | None = None,
     added_ms: Sequence[float] = (0.0,),
+    quiet: bool = False,
 ) -> tuple[int, int]:
     """Fills the data set up to `episodes`; returns how many were saved and played now."""
     if episodes < 1:
@@ -56,7 +57,7 @@ def collect(
     writer = LeRobotWriter(out, fps=ROWS_PER_S, robot_type=ROBOT_TYPES[task])
     there, played = writer.total_episodes, 0
     seeds = itertools.count(_next_seed(out, first_seed) if there else first_seed)
-    with episode_progress() as progress:
+    with episode_progress(quiet=quiet) as progress:
         bar = progress.add_task("demonstrations", total=episodes, completed=there, note="")
         if there >= episodes:
             return 0, 0

@@ -15,7 +15,7 @@ from rich.progress import (
 from scripts.episode import Episode
 
 
-def episode_progress() -> Progress:
+def episode_progress(*, quiet: bool = False) -> Progress:
     """A bar that counts episodes; its task has the field `note`."""
     return Progress(
         TextColumn("{task.description}"),
@@ -24,6 +24,7 @@ def episode_progress() -> Progress:
         TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        disable=quiet,
     )
 
 

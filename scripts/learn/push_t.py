@@ -21,12 +21,14 @@ from policy.planning.inference import DiffusionPolicy
 from policy.training.state import STATE
 from policy.training.train import TrainResult, train
 from scripts.checkpoints import REPOSITORY
+from scripts.collection import collect
 from scripts.config import load_config
-from scripts.evaluation import make_push_t_player
+from scripts.evaluation import PUSH_T, make_push_t_player
 from scripts.learn.row import Figures, Measured, Size, Verdict, judge
 from scripts.training_data import window_samplers
 
 FIRST_SEED = 100_000
+PLAYS_FROM, PLAYS, FEW_PLAYS = 500_000, 400, 20  # of a teacher, that its student learns from
 TRAININGS = 5  # of what is told beside published results, and of what is held to be equal
 Settings = tuple[str, ...]  # of a recipe, as `feelforward train --set` takes them
 Sampling = tuple[tuple[str, str | float], ...]  # keys of [policy.sampling] with other values
@@ -75,7 +77,7 @@ class PushTCell:
         recipe = self.trained_recipe().model_dump(mode="json")
         content = json.dumps(recipe, sort_keys=True)  # wherever a key stands
         if self.teacher:
-            content += self.taught_by().digest()
+            content += f"{self.taught_by().digest()} {PLAYS} plays"
         return hashlib.sha256(content.encode()).hexdigest()[:8]
 
     def taught_by(self) -> "PushTCell":
@@ -145,8 +147,11 @@ class PushTBench:
     def train(self, cell: PushTCell) -> TrainResult:
         """The same as `feelforward train`. Who needs it too, waits until it is done."""
         recipe, run = cell.trained_recipe(), self.runs / cell.run_name
-        teacher = self.train(cell.taught_by()).checkpoint if cell.teacher else None
-        training, held_out = window_samplers(recipe, self.data)
+        teacher, data = None, self.data
+        if cell.teacher:
+            teacher = self.train(cell.taught_by()).checkpoint
+            data = (*data, self._plays(cell.taught_by(), teacher))
+        training, held_out = window_samplers(recipe, data)
         with alone(self.runs / f"{cell.run_name}.lock"):
             return train(
                 recipe,
@@ -158,6 +163,21 @@ class PushTBench:
                 command=f"feelforward bench learn ({cell.name})",
                 progress=not self.quiet,
             )
+
+    def _plays(self, cell: PushTCell, checkpoint: Path) -> Path:
+        """The same as `feelforward collect --checkpoint`, from starts that are not evaluated."""
+        out = self.runs / f"{cell.run_name}-plays"
+        with alone(self.runs / f"{out.name}.lock"):
+            collect(
+                out,
+                task=PUSH_T,
+                episodes=PLAYS if cell.settles else FEW_PLAYS,
+                first_seed=PLAYS_FROM,
+                workers=1,
+                checkpoint=str(checkpoint),
+                quiet=self.quiet,
+            )
+        return out
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Trained policies in `bench learn`: who shares a training, and what the figures come to."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from policy.checkpoint import resampled
-from policy.data import LeRobotWriter
+from policy.data import LeRobotWriter, open_dataset
 from robot_io.errors import FeelforwardError
 from scripts.learn import push_t_rows
 from scripts.learn.evaluations import Evaluations
@@ -260,17 +261,12 @@ def test_who_needs_a_training_that_goes_on_waits_for_it(tmp_path: Path) -> None:
     waiting.join()
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("recipe", [push_t_rows.RECIPE, push_t_rows.IMAGE_LIGHT])
-def test_a_cell_trains_once_and_is_played_in_several_ways(
-    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("gym_pusht", reason="Push-T needs the extra 'pusht'")
-    from scripts.learn import push_t
+SHORT = ("train.steps=4", "train.warmup_steps=1", "train.batch_size=8")
 
+
+def made_up_demonstrations(directory: Path) -> Path:
     rng = np.random.default_rng(0)
-    writer = LeRobotWriter(tmp_path / "data", fps=10, robot_type="made up")
+    writer = LeRobotWriter(directory, fps=10, robot_type="made up")
     for seed in range(20):
         vectors = {
             name: rng.uniform(50, 450, (24, size)).astype(np.float32)
@@ -280,14 +276,45 @@ def test_a_cell_trains_once_and_is_played_in_several_ways(
         stamps = {"row": 100_000_000 * np.arange(24)}
         extra = {"seed": seed, "success": True, "reason": ""}
         writer.save_episode(vectors=vectors, images=images, stamps=stamps, task="push", extra=extra)
+    return directory
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("recipe", [push_t_rows.RECIPE, push_t_rows.IMAGE_LIGHT])
+def test_a_cell_trains_once_and_is_played_in_several_ways(
+    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gym_pusht", reason="Push-T needs the extra 'pusht'")
+    from scripts.learn import push_t
+
+    bench = PushTBench((made_up_demonstrations(tmp_path / "data"),), tmp_path / "runs")
     trained = []
     monkeypatch.setattr(push_t, "train", _counting(push_t.train, trained))
-    bench = PushTBench((tmp_path / "data",), tmp_path / "runs")
-    training = ("train.steps=4", "train.warmup_steps=1", "train.batch_size=8")
-    cells = [PushTCell(f"{n}", recipe, training, (("evaluations", n),), 0, 1) for n in (2, 4)]
+    cells = [PushTCell(f"{n}", recipe, SHORT, (("evaluations", n),), 0, 1) for n in (2, 4)]
     told = [bench.measure(cell) for cell in cells]
     assert trained == [4, 0], "steps of each call"
     assert all(0 <= each["max_reward"][0] <= 1 for each in told)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_student_learns_from_its_teachers_plays_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gym_pusht", reason="Push-T needs the extra 'pusht'")
+    from scripts.learn import push_t
+
+    monkeypatch.setattr(push_t, "FEW_PLAYS", 2)
+    data = made_up_demonstrations(tmp_path / "data")
+    bench = PushTBench((data,), tmp_path / "runs", quiet=True)
+    cell = PushTCell("student", "push_t_distilled.toml", SHORT, episodes=1, settles=False)
+    cell = replace(cell, teacher=push_t_rows.RECIPE)
+    assert 0 <= bench.measure(cell)["max_reward"][0] <= 1
+    plays = open_dataset(tmp_path / "runs" / f"{cell.taught_by().run_name}-plays")
+    assert plays.extra("seed") == [500_000, 500_001]
+    card = (tmp_path / "runs" / cell.run_name / "checkpoint" / "card.md").read_text()
+    assert "-plays: 2 episodes" in card
 
 
 def _counting(train, steps: list[int]):
