@@ -158,7 +158,10 @@ class CapStage:
         *,
         added_ms: Sequence[float] = (0.0,),
     ) -> tuple[EpisodeResult, list[Shown]]:
-        """The policy plays, as in `play`; returns what there was to see and what it commanded."""
+        """The policy plays, as in `play`; returns what there was to see and what it commanded.
+
+        Whatever it uses, it is shown the instants that all sensors have reached.
+        """
         notes = Notes(self._rows, step_ns=STEP_NS, **_by_kind({**_ONE_EACH, **history}))
         buffer = self._buffer()
         result = self._play(seed, source, buffer, notes, added_ms=added_ms, on_tick=notes.take)

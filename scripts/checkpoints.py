@@ -16,4 +16,4 @@ def find_checkpoint(name: str) -> Path:
             return folder
     shipped = sorted(path.name for path in SHIPPED.glob("*") if path.is_dir())
     hint = f"; shipped: {', '.join(shipped)}" if shipped else ""
-    raise FeelforwardError(f"--checkpoint {name}: no such folder, nor a shipped checkpoint{hint}.")
+    raise FeelforwardError(f"{name} is no folder of a checkpoint, nor a shipped one{hint}.")

@@ -32,7 +32,8 @@ class Train:
           --set policy.generative.head=mse policy.generative.weight=none \\
           policy.given_rows=0 policy.sampling.temperature=1
       feelforward train --config configs/push_t_distilled.toml --teacher runs/push_t \\
-          --data datasets/push_t datasets/push_t_mirrored --out runs/push_t_distilled
+          --data datasets/push_t datasets/push_t_mirrored datasets/push_t_plays \\
+          --out runs/push_t_distilled
       feelforward train --data datasets/tighten_cap --out runs/big --processes 4
       feelforward train --data datasets/tighten_cap --out runs/watched --evaluate-every 2000
       nohup feelforward train --data datasets/tighten_cap --out runs/night > night.log &
@@ -44,9 +45,9 @@ class Train:
     """Folder of the run: new or empty, unless --resume."""
     config: Path = Path("configs/tighten_cap.toml")
     """The recipe: what the policy sees, its network, how it is trained."""
-    teacher: Path | None = None
-    """Checkpoint whose plans a recipe with policy.generative.distilled = true learns; --resume
-    needs it, too."""
+    teacher: str | None = None
+    """Checkpoint (or run, or the name of a shipped one) whose plans a recipe with
+    policy.generative.distilled = true learns; --resume needs it, too."""
     set: tuple[str, ...] = ()
     """Keys of the recipe with other values: --set policy.network.kind=dit train.seed=1."""
     steps: int | None = None
@@ -69,6 +70,7 @@ class Train:
         recipe = self._recipe()
         from policy.training.processes import Processes, launched
         from policy.training.train import train
+        from scripts.checkpoints import find_checkpoint
         from scripts.training_data import window_samplers
 
         if self.processes < 1:
@@ -87,7 +89,7 @@ class Train:
                 self.out,
                 validation=held_out,
                 evaluation=self._evaluation(recipe) if processes.is_first else None,
-                teacher=self.teacher,
+                teacher=find_checkpoint(self.teacher) if self.teacher is not None else None,
                 resume=self.resume,
                 command=shlex.join(["feelforward", *sys.argv[1:]]),
                 wandb_project=self.wandb,

@@ -70,7 +70,7 @@ def test_a_missing_checkpoint_is_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = sentence(capsys, "evaluate", "--checkpoint", str(tmp_path / "none"), "--episodes", "1")
-    assert "no such folder" in text
+    assert "is no folder of a checkpoint" in text
 
 
 def test_no_episodes_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,14 +2,21 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from made_up_pushes import write_demonstrations
 
 from policy.data import open_dataset
+from robot_io.control.loop import Tick
 from robot_io.errors import FeelforwardError
+from robot_io.types import Observation
+from scripts import cap
+from scripts.cap import CapStage
 from scripts.cli import main
 from scripts.collection import collect
 from scripts.evaluation import PUSH_T
+from scripts.graphics import need_rendering
+from scripts.robot import load_robot
 
 TEACHER = """
 [policy]
@@ -78,3 +85,33 @@ def test_a_policys_own_plays_are_saved_well_or_not_and_teach_its_student(
     main([*train, plays, *taught, "--out", str(tmp_path / "student")])
     card = (tmp_path / "student" / "checkpoint" / "card.md").read_text()
     assert "plays: 3 episodes, 900 rows" in card
+
+
+class Descending:
+    """A policy that goes straight down from where it was told to be."""
+
+    def reset(self, seed: int) -> None:
+        pass
+
+    def plan(self, observation: Observation) -> np.ndarray:
+        down_8 = np.array([0, 0, -2, 0, 0, 0, 0, 0]) / 1e3
+        return observation.vectors["commanded"][-1] + down_8 * np.arange(16)[:, None]
+
+
+@pytest.mark.slow
+def test_a_play_of_the_cap_is_kept_as_seen_by_every_sensor_and_as_commanded() -> None:
+    need_rendering()
+    stage, history = CapStage(load_robot()), {"commanded": 2, **dict.fromkeys(cap.IMAGES, 1)}
+    sent: dict[int, np.ndarray] = {}
+
+    def watch(tick: Tick) -> None:
+        sent[tick.stamp_ns] = np.array(tick.verdict.row_D)
+
+    plain = stage.play(5, Descending(), history, watch=watch)
+    result, shown = stage.record(5, Descending(), history)
+    assert result == plain.result
+    assert len(shown) == pytest.approx(result.steps, abs=2)
+    for seen, row_8 in shown:
+        np.testing.assert_array_equal(row_8, sent[seen.observed_ns])
+        assert set(seen.images) == set(cap.IMAGES)
+        assert set(seen.vectors) == {"measured", "commanded"}
