@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_pushes import write_demonstrations
+from made_up_pushes import QUICK, write_demonstrations
 
 from policy.data import open_dataset
 from robot_io.control.loop import Tick
@@ -18,17 +18,6 @@ from scripts.evaluation import PUSH_T
 from scripts.graphics import need_rendering
 from scripts.robot import load_robot
 
-TEACHER = """
-[policy]
-action = "vector"
-vectors = [{ name = "keypoint" }, { name = "agent" }]
-sampling = { evaluations = 4 }
-network = { kind = "mlp", widths = [64], embedding = 32 }
-[train]
-batch_size = 16
-warmup_steps = 1
-device = "cpu"
-"""
 STUDENT = """
 extends = "teacher.toml"
 [policy]
@@ -66,7 +55,7 @@ def test_a_policys_own_plays_are_saved_well_or_not_and_teach_its_student(
 ) -> None:
     pytest.importorskip("gym_pusht", reason="Push-T needs the extra 'pusht'")
     shown = write_demonstrations(tmp_path / "shown", episodes=21, rows=20)
-    for name, recipe in (("teacher", TEACHER), ("student", STUDENT)):
+    for name, recipe in (("teacher", QUICK), ("student", STUDENT)):
         (tmp_path / f"{name}.toml").write_text(recipe)
     run, plays = str(tmp_path / "run"), str(tmp_path / "plays")
     train = ["train", "--steps", "2", "--data", str(shown)]

@@ -12,25 +12,12 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from made_up_pushes import write_demonstrations
+from made_up_pushes import QUICK, write_demonstrations
 
 from robot_io.errors import FeelforwardError
 from scripts.cli import parse
 from scripts.commands.train import Train
 from scripts.learn.memory import Memory, MemoryCell
-
-PUSH_T = """
-[policy]
-action = "vector"
-vectors = [{ name = "keypoint" }, { name = "agent" }]
-sampling = { evaluations = 2 }
-network = { kind = "mlp", widths = [64], embedding = 32 }
-[train]
-batch_size = 16
-warmup_steps = 1
-device = "cpu"
-checkpoint_every = 4
-"""
 
 
 def feelforward(*arguments: str | Path, code: int = 0) -> str:
@@ -51,7 +38,7 @@ def test_processes_share_a_training_and_the_task_is_played_on_the_way(tmp_path: 
     pytest.importorskip("gym_pusht")
     data = write_demonstrations(tmp_path / "data", episodes=21, rows=20)
     recipe = tmp_path / "recipe.toml"
-    recipe.write_text(PUSH_T)
+    recipe.write_text(QUICK)
     common = ["train", "--config", recipe, "--data", data, "--steps", "8"]
     said = feelforward(*common, "--out", tmp_path / "one")
     assert "step 8 of 8, loss" in said
@@ -103,7 +90,7 @@ def test_options_that_cannot_be_meant_are_refused_before_the_training(
     tmp_path: Path, option: list[str], message: str
 ) -> None:
     recipe = tmp_path / "recipe.toml"
-    recipe.write_text(PUSH_T)
+    recipe.write_text(QUICK)
     data = write_demonstrations(tmp_path / "data", episodes=1, rows=3)
     run = str(tmp_path / "run")
     arguments = ["train", "--config", str(recipe), "--data", str(data), "--out", run]
