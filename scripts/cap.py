@@ -16,7 +16,7 @@ from robot_io.gate.interface import Gate
 from robot_io.interfaces import ChunkSource
 from robot_io.rows import ToolRows
 from robot_io.types import ArmState, Command
-from scripts.demonstrations import Notes, Shown
+from scripts.demonstrations import Notes, Shown, by_kind
 from scripts.episode import Episode, Scene
 from scripts.report import EpisodeResult
 from scripts.robot import RobotConfig
@@ -77,7 +77,7 @@ class CapStage:
     def show(self, seed: int, *, corrective: bool = False) -> tuple[EpisodeResult, list[Shown]]:
         """The expert plays; returns what a policy would have observed and should have done."""
         self._cap.reset(seed)
-        notes = Notes(self._rows, step_ns=STEP_NS, **_by_kind(_ONE_EACH))
+        notes = Notes(self._rows, step_ns=STEP_NS, **by_kind(_ONE_EACH, images=IMAGES))
         expert = CapExpert(self._cap.world, corrective=corrective)
 
         def look(tick: Tick, state: ArmState) -> None:
@@ -103,7 +103,9 @@ class CapStage:
         """
         self._cap.reset(seed)
         source.reset(seed)
-        notes = Notes(self._rows, step_ns=STEP_NS, **_by_kind({**_ONE_EACH, **history}))
+        notes = Notes(
+            self._rows, step_ns=STEP_NS, **by_kind({**_ONE_EACH, **history}, images=IMAGES)
+        )
         world, sent_8 = self._cap.world, self._cap.world.state().row_D
 
         def look(tick: Tick, state: ArmState) -> None:
@@ -146,7 +148,7 @@ class CapStage:
             if film and tick.stamp_ns % SCENE_EVERY_NS == 0:
                 scenes.append(self._scene(tick, buffer))
 
-        observer = Observer(self._rows, step_ns=STEP_NS, **_by_kind(history))
+        observer = Observer(self._rows, step_ns=STEP_NS, **by_kind(history, images=IMAGES))
         result = self._play(seed, source, buffer, observer, added_ms=added_ms, on_tick=look)
         return Episode(result, scenes)
 
@@ -162,7 +164,9 @@ class CapStage:
 
         Whatever it uses, it is shown the instants that all sensors have reached.
         """
-        notes = Notes(self._rows, step_ns=STEP_NS, **_by_kind({**_ONE_EACH, **history}))
+        notes = Notes(
+            self._rows, step_ns=STEP_NS, **by_kind({**_ONE_EACH, **history}, images=IMAGES)
+        )
         buffer = self._buffer()
         result = self._play(seed, source, buffer, notes, added_ms=added_ms, on_tick=notes.take)
         return result, notes.shown()
@@ -239,9 +243,3 @@ class CapStage:
             sent_D=np.array(tick.verdict.row_D),
             status=f"{tick.rung.value}, {tick.verdict.kind.value}",
         )
-
-
-def _by_kind(history: Mapping[str, int]) -> dict[str, dict[str, int]]:
-    """How many steps of which stream, as an observer wants to be told."""
-    kinds = {"vectors": VECTORS, "images": IMAGES}
-    return {kind: {n: s for n, s in history.items() if n in names} for kind, names in kinds.items()}

@@ -1,6 +1,6 @@
 """What an episode shows: at each instant what was seen, and what was meant to be done."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -43,6 +43,14 @@ class Notes(Observer):
             for seen in self._seen
             if seen.observed_ns in self._intended
         ]
+
+
+def by_kind(history: Mapping[str, int], *, images: Sequence[str]) -> dict[str, dict[str, int]]:
+    """How many steps of which stream, as an observer wants to be told; `images` are the cameras."""
+    return {
+        "vectors": {name: steps for name, steps in history.items() if name not in images},
+        "images": {name: steps for name, steps in history.items() if name in images},
+    }
 
 
 def save(

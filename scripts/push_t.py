@@ -13,7 +13,7 @@ from robot_io.control.observer import Observer
 from robot_io.gate.vector_gate import VectorGate
 from robot_io.interfaces import ChunkSource
 from robot_io.rows import VectorRows
-from scripts.demonstrations import Notes, Shown
+from scripts.demonstrations import Notes, Shown, by_kind
 from scripts.episode import Episode
 from scripts.report import EpisodeResult
 from sim.pusht import SCENE, TICK_NS, TIME_LIMIT_TICKS, PushTWorld
@@ -46,7 +46,7 @@ class PushTStage:
         the policy plans. With `delay_ms` it goes on: each plan takes one of these times, drawn, and
         the next one is begun so early that it is there after 8 rows all the same.
         """
-        observer = Observer(self._rows, step_ns=TICK_NS, **_by_kind(history))
+        observer = Observer(self._rows, step_ns=TICK_NS, **by_kind(history, images=IMAGES))
         world = PushTWorld(with_scene=SCENE in history)
         return Episode(self._play(seed, source, world, observer, delay_ms))
 
@@ -63,7 +63,7 @@ class PushTStage:
         The camera is part of it where the policy looks through it.
         """
         steps = {**dict.fromkeys(VECTORS, 1), **history}
-        notes = Notes(self._rows, step_ns=TICK_NS, **_by_kind(steps))
+        notes = Notes(self._rows, step_ns=TICK_NS, **by_kind(steps, images=IMAGES))
         world = PushTWorld(with_scene=SCENE in history)
         result = self._play(seed, source, world, notes, delay_ms, notes.take)
         return result, notes.shown()
@@ -102,13 +102,6 @@ class PushTStage:
             reason = "success" if outcome.success else "time_out"
         scores = {"max_reward": outcome.max_reward, "coverage": outcome.max_coverage}
         return EpisodeResult(seed, reason, outcome.ticks, scores)
-
-
-def _by_kind(history: Mapping[str, int]) -> dict[str, dict[str, int]]:
-    """How many steps of which stream, as an observer wants to be told."""
-    images = {name: steps for name, steps in history.items() if name in IMAGES}
-    vectors = {name: steps for name, steps in history.items() if name not in IMAGES}
-    return {"vectors": vectors, "images": images}
 
 
 def _begin_after_rows(delays_ns: Sequence[int]) -> int | None:

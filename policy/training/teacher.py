@@ -8,8 +8,8 @@ from, and so mends that error as if it were noise. (On Push-T this is what makes
 while: where the ODE goes from there, a consistency model's lesson, carries the error along.)
 
 No demonstration is asked what to do, only what is seen: there are as many examples as noise can be
-drawn, and what the teacher saw when it played itself is worth as much as what people saw. (DAgger,
-Ross et al. 2011, takes the learner's own plays. The teacher's do as well here.)
+drawn, and they may be what the teacher saw when it played itself. (DAgger, Ross et al. 2011, takes
+the learner's own plays. On Push-T the teacher's do as well.)
 
 Legend: B batch, F numbers of an observation, H rows, A numbers of an action.
 """
