@@ -45,9 +45,9 @@ class BenchLearn:
       images_light the same, full for 2 cores (5 trainings, 22 min of a core each)
       denoisers    U-Net, DiT and MLP, flow and DDPM, at equal data and compute (full: 18 trainings)
       plans        what flow and DDPM plan, against what two trainings of one do (full: 10)
-      evaluations  success against network evaluations, warm and cold, and against σ_t (full: 12)
+      evaluations  success against network evaluations, warm and cold, and against σ_t (full: 18)
       symmetric    left or right round Push-T's block: flow, DDPM, mixture, MSE (full: 12)
-    The five without images share trainings: 34 in all, a quarter of an hour of a core each.
+    The five without images share trainings: 40 in all, a quarter of an hour of a core each.
 
     Without ROW, those that need no data. Writes OUT/ROW.jsonl (the same command goes on where it
     was cut), OUT/ROW.png and trainings in OUT/runs; prints a table and a verdict per row; exits

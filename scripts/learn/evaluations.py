@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from matplotlib import color_sequences
 from matplotlib.figure import Figure
 from rich.table import Table
 
@@ -29,86 +28,126 @@ STARTS = 500  # of student and teacher: with a hundred, 3 points are within thei
 
 DISTILLED = "push_t_distilled.toml"
 DATA: Settings = ("policy.generative.prediction=data", "policy.generative.weight=velocity")
+V: Settings = (
+    "policy.generative.path=variance_preserving_cosine",
+    "policy.generative.prediction=v",
+)
+EVEN, LATE = (("grid", "uniform"),), (("grid", "quadratic"),)  # steps
+EULER, MIDPOINT = (("solver", "euler"), *EVEN), (("solver", "midpoint"),)
+DPM_SOLVER = (("solver", "dpmpp_2m"),)
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
     """A way of drawing plans, at several numbers of evaluations or several σ."""
 
-    panel: str
     name: str
-    recipe: str
-    training: Settings
     sampling: Sampling
-    key: str  # of [policy.sampling], which x is put into
     values: tuple[float, ...]
+    key: str = "evaluations"  # of [policy.sampling], which x is put into
+    training: Settings = ()
+    recipe: str = RECIPE
     teacher: str = ""
 
     def cell(self, value: float) -> PushTCell:
-        name = f"{self.panel}: {self.name}, {value:g}"
         sampling = (*self.sampling, (self.key, value))
+        name = f"{self.name}: {value:g}"
         return PushTCell(name, self.recipe, self.training, sampling, teacher=self.teacher)
 
 
-COLD, WARM, DIFFUSION = "cold", "warm", "σ"
-STUDENT, ITS_TEACHER = f"{COLD}: distilled, {FEW}", f"{COLD}: {OWN_WAY}, {TEACHER}"  # cells
-EVEN, LATE = (("grid", "uniform"),), (("grid", "quadratic"),)  # steps
-EULER, MIDPOINT = (("solver", "euler"), *EVEN), (("solver", "midpoint"),)
-DPM_SOLVER = (("solver", "dpmpp_2m"),)
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Curves that are looked at together; one may be in several."""
+
+    title: str
+    curves: tuple[Curve, ...]
+    x: str = "network evaluations"
 
 
-def _curves(counts: tuple[int, ...], sigmas: tuple[float, ...]) -> list[Curve]:
+STUDENT, ITS_TEACHER = f"student: {FEW}", f"{OWN_WAY}: {TEACHER}"  # cells
+
+
+def _panels(counts: tuple[int, ...], sigmas: tuple[float, ...]) -> list[Panel]:
+    """The score has no curve of its own: it is learnt as noise is."""
     even = tuple(n for n in counts if n % 2 == 0)
-    ddim = (("solver", "ddim"), ("grid", "leading"))
+    fourth = tuple(n - 1 for n in counts if n % 4 == 0)  # RK4's last step takes one less
+    sde, sde_heun = (("solver", "sde"), *EVEN), (("solver", "sde_heun"), *EVEN)
     warm = (*EULER, ("warm_start", 1.0))
-    sde = (("solver", "sde"), ("evaluations", 16), *EVEN)
-
-    def cold(
-        name: str,
-        sampling: Sampling,
-        *,
-        training: Settings = (),
-        values: tuple[int, ...] = counts,
-    ) -> Curve:
-        return Curve(COLD, name, RECIPE, training, sampling, "evaluations", values)
-
+    leading = (("grid", "leading"),)
+    own_way = Curve(OWN_WAY, (*MIDPOINT, *LATE), tuple(sorted((*even, TEACHER))))
+    student = Curve("student", (), (FEW,), recipe=DISTILLED, teacher=RECIPE)
+    dpm = Curve("velocity, DPM-Solver++", (*DPM_SOLVER, *EVEN), counts)
+    dpm_late = Curve("velocity, DPM-Solver++, late", (*DPM_SOLVER, *LATE), counts)
     return [
-        cold("velocity, Euler", EULER),
-        cold("velocity, midpoint", (*MIDPOINT, *EVEN), values=even),
-        cold(OWN_WAY, (*MIDPOINT, *LATE), values=tuple(sorted((*even, TEACHER)))),
-        cold("velocity, Heun", (("solver", "heun"), *EVEN), values=even),
-        cold("velocity, DPM-Solver++", (*DPM_SOLVER, *EVEN)),
-        cold("velocity, DPM-Solver++, late", (*DPM_SOLVER, *LATE)),
-        cold(
-            "unweighted velocity, midpoint, late",
-            (*MIDPOINT, *LATE),
-            training=UNWEIGHTED,
-            values=even,
+        Panel(
+            "how it is drawn",
+            (
+                Curve("velocity, Euler", EULER, counts),
+                Curve("velocity, midpoint", (*MIDPOINT, *EVEN), even),
+                own_way,
+                Curve("velocity, Heun", (("solver", "heun"), *EVEN), even),
+                Curve("velocity, RK4", (("solver", "rk4"), *EVEN), fourth),
+                dpm,
+                dpm_late,
+                Curve("velocity, SDE", sde, counts),
+                Curve("velocity, SDE by Heun", sde_heun, even),
+                student,
+            ),
         ),
-        cold("unweighted velocity, DPM-Solver++, late", (*DPM_SOLVER, *LATE), training=UNWEIGHTED),
-        cold("data, Euler", EULER, training=DATA),
-        cold("data, DPM-Solver++", (*DPM_SOLVER, *EVEN), training=DATA),
-        cold("noise, DDIM", ddim, training=DDPM),
-        cold("noise, DDPM", (), training=DDPM),
-        Curve(COLD, "distilled", DISTILLED, (), (), "evaluations", (FEW,), teacher=RECIPE),
-        Curve(WARM, "velocity, Euler", RECIPE, (), warm, "evaluations", counts),
-        Curve(WARM, "unweighted velocity, Euler", RECIPE, UNWEIGHTED, warm, "evaluations", counts),
-        Curve(WARM, "data, Euler", RECIPE, DATA, warm, "evaluations", counts),
-        Curve(DIFFUSION, "velocity, 16", RECIPE, (), sde, "sigma", sigmas),
+        Panel(
+            "what is learnt",
+            (
+                own_way,
+                Curve(
+                    "unweighted velocity, midpoint, late",
+                    (*MIDPOINT, *LATE),
+                    even,
+                    training=UNWEIGHTED,
+                ),
+                dpm_late,
+                Curve(
+                    "unweighted velocity, DPM-Solver++, late",
+                    (*DPM_SOLVER, *LATE),
+                    counts,
+                    training=UNWEIGHTED,
+                ),
+                dpm,
+                Curve("v, DPM-Solver++", (*DPM_SOLVER, *EVEN), counts, training=V),
+                Curve("data, DPM-Solver++", (*DPM_SOLVER, *EVEN), counts, training=DATA),
+                Curve("data, Euler", EULER, counts, training=DATA),
+                Curve("noise, DPM-Solver++", (*DPM_SOLVER, *leading), counts, training=DDPM),
+                Curve("noise, DDIM", (("solver", "ddim"), *leading), counts, training=DDPM),
+                Curve("noise, DDPM", (), counts, training=DDPM),
+            ),
+        ),
+        Panel(
+            "warm start",
+            (
+                Curve("velocity, Euler, warm", warm, counts),
+                Curve("unweighted velocity, Euler, warm", warm, counts, training=UNWEIGHTED),
+                Curve("data, Euler, warm", warm, counts, training=DATA),
+            ),
+        ),
+        Panel(
+            "noise on the way: σ of the SDE, 16 evaluations",
+            (Curve("velocity, SDE in 16, σ", (*sde, ("evaluations", 16)), sigmas, key="sigma"),),
+            x="σ, in units of β",
+        ),
     ]
 
 
 class Evaluations:
     """Success against the number of evaluations and against σ, for trained weights as they are."""
 
-    SMALL_CURVES = _curves((1, 2, 4), (0.0, 1.0))
-    FULL_CURVES = _curves((1, 2, 4, 8, 16), (0.0, 0.25, 0.5, 1.0, 2.0))
+    SMALL = _panels((1, 2, 4), (0.0, 1.0))
+    FULL = _panels((1, 2, 4, 8, 16), (0.0, 0.25, 0.5, 1.0, 2.0))
 
     def __init__(self, bench: PushTBench) -> None:
         self.measure, self._scale = bench.measure, bench.scale
 
     def cells(self, size: Size) -> list[PushTCell]:
-        curves = self.SMALL_CURVES if size == "small" else self.FULL_CURVES
+        panels = self.SMALL if size == "small" else self.FULL
+        curves = dict.fromkeys(curve for panel in panels for curve in panel.curves)
         scale = self._scale(size)
         longer = replace(scale, episodes=STARTS) if size == "full" else scale
         cells = (curve.cell(value) for curve in curves for value in curve.values)
@@ -151,24 +190,19 @@ class Evaluations:
 
     def plot(self, path: Path, measured: Measured[PushTCell]) -> None:
         scores, played = Scores(measured), {cell.name for cell, _ in measured}
-        figure = Figure(figsize=(13, 5.6), layout="constrained")
-        panels = figure.subplots(1, 3, sharey=True)
-        for axes, panel in zip(panels, (COLD, WARM, DIFFUSION), strict=True):
-            axes.set_prop_cycle(color=color_sequences["tab20"])
-            asked = set[float]()
-            for curve in (curve for curve in self.FULL_CURVES if curve.panel == panel):
+        figure = Figure(figsize=(11, 12), layout="constrained")
+        for axes, panel in zip(figure.subplots(2, 2, sharey=True).flat, self.FULL, strict=True):
+            for curve in panel.curves:
                 x = [v for v in curve.values if curve.cell(v).name in played]
                 rates = [success_rate(scores.successes(curve.cell(v).name)) for v in x]
                 if x:
                     errorbar(axes, x, rates, label=curve.name)
-                asked.update(x)
-            if panel != DIFFUSION:
+            if all(curve.key == "evaluations" for curve in panel.curves):
                 axes.set_xscale("log", base=2)
-                axes.set_xticks(sorted(asked), [f"{v:g}" for v in sorted(asked)])
-            axes.set(xlabel="network evaluations", title=f"{panel} start")
+                axes.xaxis.set_major_formatter("{x:g}")
+            axes.set(xlabel=panel.x, title=panel.title)
             axes.grid(alpha=0.3)
-            axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
-        panels[-1].set(xlabel="σ, in units of β", title="SDE")
+            axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
         figure.supylabel("success (%)")
         save_plot(figure, path)
 

@@ -37,7 +37,7 @@ def test_every_cell_is_a_sound_recipe_that_can_be_drawn_so(name: str, size: str)
 
 def test_ways_of_drawing_share_a_training_and_seeds_do_not() -> None:
     cells = Evaluations(BENCH).cells("full")
-    assert len({cell.run_name for cell in cells}) == 5 * 3  # what is learnt × seeds
+    assert len({cell.run_name for cell in cells}) == 6 * 3  # what is learnt × seeds
     flow = [cell for cell in Denoisers(BENCH).cells("full") if cell.name == "U-Net, flow"]
     assert {cell.run_name for cell in flow[:3]} < {cell.run_name for cell in cells}
 
@@ -141,26 +141,23 @@ def test_few_evaluations_are_held_against_the_best(tmp_path: Path) -> None:
     row = Evaluations(BENCH)
     cells = row.cells("full")
     measured = [
-        (cell, played([cell], 0.9 if cell.name == "cold: distilled, 2" else 0.5)[0][1])
-        for cell in cells
+        (cell, played([cell], 0.9 if cell.name == "student: 2" else 0.5)[0][1]) for cell in cells
     ]
     claims = row.claims(measured)
     assert [claim.verdict for claim in claims] == ["kept", "kept"]
-    assert "cold: distilled, 2" in claims[0].value
-    worse = [
-        (c, played([c], 0.9 if c.name == "cold: data, Euler, 8" else 0.5)[0][1]) for c in cells
-    ]
+    assert "student: 2" in claims[0].value
+    worse = [(c, played([c], 0.9 if c.name == "data, Euler: 8" else 0.5)[0][1]) for c in cells]
     assert [claim.verdict for claim in row.claims(worse)] == ["MISSED", "kept"]
-    best = "cold: data, Euler, 8"
+    best = "data, Euler: 8"
     most, few = (
         max(np.mean(f["success"]) for c, f in worse if hard == (c.name == best))
         for hard in (True, False)
     )
     assert f"; {100 * (most - few):.1f} against the best on the same" in row.claims(worse)[0].value
-    teacher = "cold: velocity, midpoint, late, 10"
+    teacher = "velocity, midpoint, late: 10"
     worse = [(c, played([c], 0.9 if c.name == teacher else 0.5)[0][1]) for c in cells]
     assert row.claims(worse)[1].verdict == "MISSED"
-    assert {c.name for c in cells if c.episodes == 500} == {teacher, "cold: distilled, 2"}
+    assert {c.name for c in cells if c.episodes == 500} == {teacher, "student: 2"}
     assert {c.episodes for c in row.cells("small")} == {10}
     row.plot(tmp_path / "evaluations.png", measured)
     assert (tmp_path / "evaluations.png").stat().st_size > 5000
