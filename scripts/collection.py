@@ -16,12 +16,12 @@ from policy.checkpoint import read_recipe
 from policy.data import LeRobotWriter, open_dataset
 from robot_io.errors import FeelforwardError
 from scripts.checkpoints import find_checkpoint
-from scripts.demonstrations import Demonstration, save
 from scripts.evaluation import CAP, PUSH_T, need_streams, usual_joining
 from scripts.graphics import need_rendering
 from scripts.policies import load_policy
-from scripts.progress import episode_progress
 from scripts.robot import load_robot
+from scripts.tasks.demonstrations import Demonstration, save
+from scripts.tasks.progress import episode_progress
 from scripts.workers import play_seeds
 
 ROBOT_TYPES = {CAP: "sim_fr3", PUSH_T: "gym_pusht"}
@@ -107,7 +107,7 @@ def _who_plays(
 
 def make_expert(*, corrective: bool) -> Callable[[int], Demonstration]:
     """The player of a worker process."""
-    from scripts.cap import CapStage
+    from scripts.tasks.cap import CapStage
 
     return partial(CapStage(load_robot()).show, corrective=corrective)
 
@@ -119,7 +119,7 @@ def make_supervisor(
 
     Plans join as the robot has it.
     """
-    from scripts.cap import CapStage
+    from scripts.tasks.cap import CapStage
 
     robot = load_robot()
     stage, policy = CapStage(robot), load_policy(str(checkpoint), robot.buffer.joining)
@@ -140,10 +140,10 @@ def make_performer(
     policy = load_policy(str(checkpoint), usual_joining(task, robot))
     history = policy.config.history()
     if task == PUSH_T:
-        from scripts.push_t import PushTStage
+        from scripts.tasks.push_t import PushTStage
 
         return partial(PushTStage().record, source=policy, history=history, delay_ms=added_ms)
-    from scripts.cap import CapStage
+    from scripts.tasks.cap import CapStage
 
     return partial(CapStage(robot).record, source=policy, history=history, added_ms=added_ms)
 
@@ -154,7 +154,7 @@ def _text(task: str) -> str:
         from policy.data.zarr_import import PUSH_T_TASK
 
         return PUSH_T_TASK
-    from scripts.cap import TEXT
+    from scripts.tasks.cap import TEXT
 
     return TEXT
 

@@ -11,7 +11,6 @@ from policy.planning.inference import DiffusionPolicy
 from robot_io.errors import FeelforwardError
 from robot_io.session.timing import timing_of
 from scripts.checkpoints import find_checkpoint
-from scripts.episode import Episode, Player
 from scripts.graphics import need_rendering
 from scripts.policies import (
     Touch,
@@ -22,9 +21,10 @@ from scripts.policies import (
     tactile_streams,
     zeroed_touch,
 )
-from scripts.progress import watch
-from scripts.report import Report
 from scripts.robot import SIM_FR3, RobotConfig, load_robot
+from scripts.tasks.episode import Episode, Player
+from scripts.tasks.progress import watch
+from scripts.tasks.report import Report
 from scripts.workers import play_seeds
 
 CAP, PUSH_T = "TightenCap", "gym_pusht/PushT-v0"
@@ -90,7 +90,7 @@ def _in_real_time(
     if task != CAP:
         raise FeelforwardError(f"--mode realtime has no {task}, allowed: {CAP}.")
     need_streams(config, task)
-    from scripts.live import LiveStage, session_spec
+    from scripts.live.stage import LiveStage, session_spec
 
     spec = session_spec(robot, checkpoint=folder, joining=joining, history=config.history())
     with LiveStage(replace(spec, record=record)) as stage:
@@ -124,12 +124,12 @@ def lockstep_maker(
 def need_streams(config: PolicyConfig, task: str) -> None:
     """Raises FeelforwardError where the task is not known, or cannot be shown to this policy."""
     if task == PUSH_T:
-        from scripts import push_t
+        from scripts.tasks import push_t
 
         check_streams(config, task=task, streams=(*push_t.VECTORS, *push_t.IMAGES))
     elif task == CAP:
         need_rendering()
-        from scripts import cap
+        from scripts.tasks import cap
 
         check_streams(config, task=task, streams=(*cap.VECTORS, *cap.IMAGES))
     else:
@@ -139,7 +139,7 @@ def need_streams(config: PolicyConfig, task: str) -> None:
 def make_cap_player(
     robot: RobotConfig, make_policy: MakePolicy, touch: Touch, filmed: tuple[int, ...]
 ) -> Player:
-    from scripts.cap import CapStage
+    from scripts.tasks.cap import CapStage
 
     stage, policy = CapStage(robot), make_policy()
     history = policy.config.history()
@@ -158,7 +158,7 @@ def make_cap_player(
 
 
 def make_push_t_player(make_policy: MakePolicy) -> Player:
-    from scripts.push_t import PushTStage
+    from scripts.tasks.push_t import PushTStage
 
     stage, policy = PushTStage(), make_policy()
     return lambda seed: stage.play(seed, policy, policy.config.history())

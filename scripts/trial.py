@@ -9,8 +9,8 @@ from policy.config import PolicyConfig
 from robot_io.errors import FeelforwardError
 from scripts.evaluation import lockstep_maker, usual_joining
 from scripts.policies import load_policy
-from scripts.report import Report
 from scripts.robot import SIM_FR3, load_robot
+from scripts.tasks.report import Report
 from scripts.workers import play_seeds
 
 FIRST_SEED = 200_000  # not those of `evaluate`: what chooses the best step is no test of it

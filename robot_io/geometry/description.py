@@ -7,7 +7,7 @@ frame of joint i - 1; the first in the base. A link moves with the last of the j
       │        │          │               │
     link0    link1      link2      link7, hand, fingers        behind = 0, 1, 2, …, J
 
-The files in `configs/bodies` are of this form; `scripts.fit_body` makes them from meshes.
+The files in `configs/bodies` are of this form; `scripts.body.fit` makes them from meshes.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,6 @@
 
 from typing import Protocol
 
-from scripts.commands.bench import BenchSim
 from scripts.commands.bench_control import BenchControl
 from scripts.commands.bench_delay import BenchDelay
 from scripts.commands.bench_denoisers import BenchDenoisers
@@ -11,6 +10,7 @@ from scripts.commands.bench_franka import BenchFranka
 from scripts.commands.bench_gate import BenchGate
 from scripts.commands.bench_learn import BenchLearn
 from scripts.commands.bench_mutants import BenchMutants
+from scripts.commands.bench_sim import BenchSim
 from scripts.commands.bench_stop import BenchStop
 from scripts.commands.bench_stopping import BenchStopping
 from scripts.commands.bench_ungated import BenchUngated

@@ -12,7 +12,7 @@ from scripts.checkpoints import SHIPPED_DEFAULT
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from scripts.control_bench import Phase, Spread
+    from scripts.bench.control import Phase, Spread
 
 MIN_S, MAX_S = 4.0, 86_400.0
 
@@ -54,11 +54,11 @@ class BenchControl:
 
         from robot_io.files import check_writable, replacing
         from robot_io.machine import machine
-        from scripts.control_bench import verdicts
-        from scripts.control_phases import WITH_FIFO, measure
+        from scripts.bench.control import verdicts
+        from scripts.bench.control_phases import WITH_FIFO, measure
+        from scripts.bench.plots import plot_lateness
         from scripts.graphics import need_rendering
-        from scripts.plots import plot_lateness
-        from scripts.report import LoadWatch
+        from scripts.tasks.report import LoadWatch
 
         if not MIN_S <= self.seconds <= MAX_S:
             raise FeelforwardError(f"--seconds {self.seconds:g}, allowed {MIN_S:g} to {MAX_S:g}.")

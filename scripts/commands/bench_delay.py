@@ -49,22 +49,22 @@ class BenchDelay:
         from rich.console import Console
 
         from policy.checkpoint import read_recipe
-        from scripts import delay_bench
+        from scripts.bench import delay
+        from scripts.bench.plots import plot_delay
         from scripts.graphics import need_rendering
-        from scripts.plots import plot_delay
-        from scripts.progress import episode_progress
+        from scripts.tasks.progress import episode_progress
 
         folders = [find_checkpoint(each) for each in self.checkpoint]
-        if self.task == delay_bench.CAP:
+        if self.task == delay.CAP:
             need_rendering()
-        conditions = delay_bench.conditions(
+        conditions = delay.conditions(
             self.joinings,
             rows=self.rows,
             drawn_ms=self.drawn_ms,
             given_rows=min(read_recipe(each).policy.given_rows for each in folders),
         )
-        trials = [delay_bench.Trial(str(each), c) for c in conditions for each in folders]
-        playing = delay_bench.play(
+        trials = [delay.Trial(str(each), c) for c in conditions for each in folders]
+        playing = delay.play(
             trials,
             range(self.seed, self.seed + self.episodes),
             task=self.task,
@@ -80,11 +80,11 @@ class BenchDelay:
                 condition = each.condition.condition
                 note = f"{condition.joining}, {condition.delay} rows"
                 progress.update(bar, advance=1, note=note)
-        cells = delay_bench.cells(played)
-        Console().print(delay_bench.table(cells, task=self.task))
-        for told in delay_bench.what_late_plans_cost(cells):
+        cells = delay.cells(played)
+        Console().print(delay.table(cells, task=self.task))
+        for told in delay.what_late_plans_cost(cells):
             print(told)
-        delay_bench.save(self.out / "table.json", cells)
+        delay.save(self.out / "table.json", cells)
         plot_delay(self.out / "delay.png", cells)
         print(f"Plot:  {self.out / 'delay.png'}\nTable: {self.out / 'table.json'}")
 

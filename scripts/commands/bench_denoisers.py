@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from robot_io.errors import FeelforwardError
 
 if TYPE_CHECKING:
-    from scripts.denoiser_bench import Cost
+    from scripts.bench.denoisers import Cost
 
 BUDGET_MS = 50.0  # of a plan: half of the 100 ms until the next row is due
 RECIPES = ("push_t", "push_t_mlp", "push_t_dit", "tighten_cap")
@@ -40,8 +40,8 @@ class BenchDenoisers:
         from policy.config import Recipe
         from robot_io.files import check_writable, replacing
         from robot_io.machine import machine
+        from scripts.bench.denoisers import measure
         from scripts.config import load_config
-        from scripts.denoiser_bench import measure
 
         if not 1 <= self.rounds <= 10_000:
             raise FeelforwardError(f"--rounds {self.rounds}, allowed 1 to 10000.")

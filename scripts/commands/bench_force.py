@@ -33,8 +33,8 @@ class BenchForce:
         from robot_io.errors import FeelforwardError
         from robot_io.files import check_writable, replacing
         from robot_io.machine import machine
-        from scripts import force_bench
-        from scripts.progress import episode_progress
+        from scripts.bench.gate import force
+        from scripts.tasks.progress import episode_progress
 
         if not all(0 < value <= 20_000 for value in self.stiffness):
             raise FeelforwardError(f"--stiffness {self.stiffness}, allowed (0, 20000] N/m.")
@@ -46,19 +46,19 @@ class BenchForce:
             bar = progress.add_task(
                 "pushes", total=4 * len(self.stiffness) * len(self.speeds), note=""
             )
-            for push in force_bench.measure(self.stiffness, self.speeds):
+            for push in force.measure(self.stiffness, self.speeds):
                 pushes.append(push)
                 progress.update(bar, advance=1, note="")
-        Console().print(force_bench.table(pushes))
+        Console().print(force.table(pushes))
         figures = {"pushes": [asdict(push) for push in pushes], "machine": machine()}
         with replacing(self.out / "force.json") as path:
             path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-        force_bench.plot(self.out / "force.png", pushes)
+        force.plot(self.out / "force.png", pushes)
         broken = [push for push in pushes if not push.kept]
         worst = max(push.steady_n / push.force_max_n for push in pushes)
         print(
             f"steady force: at most {worst:.3f} of the limit, budget "
-            f"{force_bench.STEADY_SHARE}: {'MISSED' if broken else 'kept'}\n"
+            f"{force.STEADY_SHARE}: {'MISSED' if broken else 'kept'}\n"
             f"Plot: {self.out / 'force.png'}\nJSON: {self.out / 'force.json'}"
         )
         if broken:

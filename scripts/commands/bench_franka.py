@@ -11,7 +11,7 @@ from robot_io.errors import FeelforwardError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from scripts.franka_bench import Figures
+    from scripts.bench.franka import Figures
 
 MIN_S, MAX_S = 5.0, 36_000.0
 
@@ -42,9 +42,9 @@ class BenchFranka:
 
         from robot_io.files import check_writable, replacing
         from robot_io.machine import machine
-        from scripts.franka_bench import measure
-        from scripts.report import LoadWatch
+        from scripts.bench.franka import measure
         from scripts.robot import load_robot
+        from scripts.tasks.report import LoadWatch
 
         if not MIN_S <= self.seconds <= MAX_S:
             raise FeelforwardError(f"--seconds {self.seconds:g}, allowed {MIN_S:g} to {MAX_S:g}.")

@@ -12,7 +12,7 @@ from robot_io.errors import FeelforwardError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from scripts.gate_bench import Tally
+    from scripts.bench.gate.gate import Tally
 
 MAX_COMMANDS = 1_000_000_000
 
@@ -54,9 +54,9 @@ class BenchGate:
 
         from robot_io.clock import NS_PER_S, MonotonicClock
         from robot_io.files import check_writable, replacing
-        from scripts.gate_bench import Tally, play
-        from scripts.progress import episode_progress
+        from scripts.bench.gate.gate import Tally, play
         from scripts.robot import SIM_FR3
+        from scripts.tasks.progress import episode_progress
 
         check_writable(self.json)
         check_writable(self.log_folder / "probe")

@@ -13,7 +13,7 @@ import tyro
 from robot_io.errors import FeelforwardError
 
 if TYPE_CHECKING:
-    from scripts.learn.row import Figures, Result, Row
+    from scripts.bench.learn.row import Figures, Result, Row
 
 WithoutData = Literal["samplers", "order", "diffusers", "conversions", "modes", "memory"]
 RowName = Literal[
@@ -81,7 +81,7 @@ class BenchLearn:
 
     def run(self) -> None:
         if self.pictures is not None:
-            from scripts.learn.pictures import draw
+            from scripts.bench.learn.pictures import draw
 
             draw(self.pictures)
             return
@@ -117,9 +117,9 @@ class BenchLearn:
         """Measures a row, prints its table, draws its plot."""
         from rich.console import Console
 
-        from scripts.learn.cell_log import CellLog
-        from scripts.learn.row import Result
-        from scripts.progress import episode_progress
+        from scripts.bench.learn.cell_log import CellLog
+        from scripts.bench.learn.row import Result
+        from scripts.tasks.progress import episode_progress
 
         row, measured = self._row(name), []
         cells = row.cells(self.size)
@@ -138,7 +138,14 @@ class BenchLearn:
         return Result(measured, row.claims(measured))
 
     def _row(self, name: RowName) -> "Row":
-        from scripts.learn import against_diffusers, conversions, memory, modes, order, samplers
+        from scripts.bench.learn import (
+            against_diffusers,
+            conversions,
+            memory,
+            modes,
+            order,
+            samplers,
+        )
 
         closed = {
             "samplers": samplers.Samplers,
@@ -150,8 +157,8 @@ class BenchLearn:
         }
         if name in closed:
             return closed[name]()
-        from scripts.learn import push_t_rows
-        from scripts.learn.push_t import PushTBench
+        from scripts.bench.learn import push_t_rows
+        from scripts.bench.learn.push_t import PushTBench
 
         bench = PushTBench(self.data, self.out / "runs", quiet=self.workers > 1, seeds=self.seeds)
         return push_t_rows.ROWS[name](bench)

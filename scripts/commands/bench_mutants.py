@@ -16,7 +16,7 @@ class BenchMutants:
 
     Checks are removed, comparisons flipped, limits multiplied by ten, clamps turned round, early
     returns dropped, each in a process of its own. Prints every mutant with its fate; exits with 1
-    when one survived that scripts/gate_mutants.toml does not explain as equivalent.
+    when one survived that scripts/bench/gate/mutants.toml does not explain as equivalent.
 
     Examples:
       feelforward bench mutants
@@ -37,8 +37,8 @@ class BenchMutants:
             raise FeelforwardError(f"--workers {self.workers}, allowed: 1 or more.")
         from robot_io.files import check_writable, replacing
         from robot_io.machine import machine
-        from scripts.gate_mutants import Config, run
-        from scripts.mutant_log import MutantLog
+        from scripts.bench.gate.mutant_log import MutantLog
+        from scripts.bench.gate.mutants import Config, run
 
         check_writable(self.json)
         check_writable(self.log_folder / "probe")

@@ -36,10 +36,10 @@ class BenchStop:
 
         from robot_io.files import check_writable, replacing
         from robot_io.machine import machine
-        from scripts.control_bench import Spread, Verdict
+        from scripts.bench.control import Spread, Verdict
+        from scripts.bench.stop import BUDGET_MS, MAX_TIMES, measure
         from scripts.graphics import need_rendering
-        from scripts.report import LoadWatch
-        from scripts.stop_bench import BUDGET_MS, MAX_TIMES, measure
+        from scripts.tasks.report import LoadWatch
 
         if not 1 <= self.times <= MAX_TIMES:
             raise FeelforwardError(f"--times {self.times}, allowed 1 to {MAX_TIMES}.")

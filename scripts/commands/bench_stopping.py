@@ -26,17 +26,17 @@ class BenchStopping:
     def run(self) -> None:
         from robot_io.files import check_writable, replacing
         from robot_io.machine import machine
-        from scripts import stopping_bench
-        from scripts.progress import episode_progress
+        from scripts.bench.gate import stopping
+        from scripts.tasks.progress import episode_progress
 
         check_writable(self.json)
         stops = []
         with episode_progress() as progress:
-            bar = progress.add_task("stops", total=stopping_bench.COUNT, note="")
-            for stop in stopping_bench.measure():
+            bar = progress.add_task("stops", total=stopping.COUNT, note="")
+            for stop in stopping.measure():
                 stops.append(stop)
                 progress.update(bar, advance=1, note=stop.cause)
-        print(stopping_bench.table(stops))
+        print(stopping.table(stops))
         if self.json is not None:
             figures = {"stops": [asdict(stop) for stop in stops], "machine": machine()}
             with replacing(self.json) as path:

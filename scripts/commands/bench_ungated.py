@@ -41,13 +41,13 @@ class BenchUngated:
             raise FeelforwardError(f"--episodes {self.episodes}, allowed: 1 or more.")
         from rich.console import Console
 
-        from scripts import ungated_bench
+        from scripts.bench import ungated
         from scripts.graphics import need_rendering
-        from scripts.progress import episode_progress
+        from scripts.tasks.progress import episode_progress
 
         folder = find_checkpoint(self.checkpoint)
         need_rendering()
-        playing = ungated_bench.play(
+        playing = ungated.play(
             range(self.seed, self.seed + self.episodes),
             checkpoint=folder,
             robot=self.robot,
@@ -61,10 +61,10 @@ class BenchUngated:
                 played.append(each)
                 note = "gate on" if each.condition.gated else "gate off"
                 progress.update(bar, advance=1, note=note)
-        comparison = ungated_bench.compare(played)
-        Console().print(ungated_bench.table(comparison, title=f"TightenCap, {self.checkpoint}"))
-        ungated_bench.save(self.out / "table.json", comparison)
-        allowed = f"the gate costs at most {100 * ungated_bench.MAX_COST:.0f} points"
+        comparison = ungated.compare(played)
+        Console().print(ungated.table(comparison, title=f"TightenCap, {self.checkpoint}"))
+        ungated.save(self.out / "table.json", comparison)
+        allowed = f"the gate costs at most {100 * ungated.MAX_COST:.0f} points"
         print(f"{allowed}: {'kept' if comparison.kept else 'MISSED'}")
         if not comparison.kept:
             sys.exit(1)

@@ -65,7 +65,7 @@ class MirrorPushT:
     """The new data set. It appears only when it is complete."""
 
     def run(self) -> None:
-        from scripts.push_t_mirror import mirror_push_t
+        from scripts.tasks.push_t_mirror import mirror_push_t
 
         episodes = mirror_push_t(self.source, self.out)
         print(f"{episodes} episodes in {self.out}. Look: feelforward dataset info {self.out}")

@@ -31,9 +31,9 @@ class Demo:
             raise FeelforwardError(f"--episodes {self.episodes}, allowed: 1 or more.")
         from rich.console import Console
 
-        from scripts.cap_film import write_film
+        from scripts.bench.plots import plot_timing
         from scripts.evaluation import evaluate
-        from scripts.plots import plot_timing
+        from scripts.tasks.cap_film import write_film
 
         report, episodes = evaluate(
             checkpoint=self.checkpoint,

@@ -13,8 +13,8 @@ from robot_io.files import check_writable
 from scripts.checkpoints import SHIPPED_DEFAULT, find_checkpoint
 
 if TYPE_CHECKING:
-    from scripts.episode import Episode
-    from scripts.report import Report
+    from scripts.tasks.episode import Episode
+    from scripts.tasks.report import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Evaluate:
             title = f"Measured: {self.task}, {self.mode}, touch {self.touch}"
             append_to_card(find_checkpoint(self.checkpoint), title, report.markdown(command))
         if self.film is not None:
-            from scripts.cap_film import write_film
+            from scripts.tasks.cap_film import write_film
 
             write_film(self.film, episodes)
             print(f"Film:   {self.film}")
@@ -108,7 +108,7 @@ class Evaluate:
             )
         if self.mode != "realtime" or self.card:
             raise FeelforwardError("--policy works with --mode realtime only, without --card.")
-        from scripts.remote_run import run_with_server
+        from scripts.live.remote_run import run_with_server
 
         return run_with_server(
             self.policy,

@@ -63,7 +63,7 @@ class Run:
             self._run_on_arm(robot, seeds)
             return
         if self.policy is not None:
-            from scripts.remote_run import run_with_server
+            from scripts.live.remote_run import run_with_server
 
             report, _ = run_with_server(
                 self.policy,
@@ -89,7 +89,7 @@ class Run:
         Console().print(report.table())
 
     def _run_on_arm(self, robot: "RobotConfig", seeds: range) -> None:
-        from scripts.arm_run import run_on_arm, spec_for
+        from scripts.live.arm_run import run_on_arm, spec_for
 
         if not 0 < self.seconds <= MAX_S:
             raise FeelforwardError(f"--seconds {self.seconds:g}, allowed: up to {MAX_S:g}.")

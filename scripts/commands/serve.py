@@ -34,8 +34,8 @@ class Serve:
         keys = None if self.keys is None else load_keys(self.keys)
         check_endpoint(self.bind, keys)  # before torch is loaded
         from scripts.checkpoints import find_checkpoint
+        from scripts.live.serving import PolicyServer, offer_of
         from scripts.policies import load_policy
-        from scripts.serving import PolicyServer, offer_of
 
         policy = load_policy(str(find_checkpoint(self.checkpoint)), self.joining)
         offer = offer_of(policy.config)

@@ -9,8 +9,8 @@ from policy.config import ImageStream, PolicyConfig, VectorStream
 from robot_io.errors import FeelforwardError
 from robot_io.types import Observation
 from scripts.evaluation import PUSH_T, lockstep_maker
-from scripts.push_t import PushTStage
 from scripts.robot import load_robot
+from scripts.tasks.push_t import PushTStage
 from sim.pusht import TICK_NS, PushTWorld
 from sim.pusht_field import block_of_keypoints, in_block, keypoints_of_block, outline_of_block
 

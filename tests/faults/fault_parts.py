@@ -98,7 +98,7 @@ class FailingPlanner:
 
 
 def make_camera(name: str, directory: str, **timing: Any) -> FailingCamera:
-    from scripts.sensors import make_camera as make
+    from scripts.live.sensors import make_camera as make
 
     clock_follows(directory)
     camera = make(name, f"{directory}/world.ring", **timing)

@@ -25,11 +25,11 @@ from robot_io.session.session import EpisodeCutError, Session
 from robot_io.session.spec import SessionSpec
 from robot_io.session.view import View
 from robot_io.types import ActionChunk, ArmState, Command
-from scripts import cap
 from scripts.checkpoints import SHIPPED_DEFAULT, find_checkpoint
 from scripts.graphics import need_rendering
-from scripts.live import session_spec
+from scripts.live.stage import session_spec
 from scripts.robot import RobotConfig, load_robot
+from scripts.tasks import cap
 
 SEED = 100_000
 SETTLE_S = 0.7  # of steady motion before a fault

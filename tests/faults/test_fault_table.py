@@ -11,9 +11,9 @@ from fault_parts import WALL_CLOCKS, WALL_JUMP_S, clock_follows
 from fault_table import Fault, document, fault_table
 
 from robot_io.control.loop import Rung
-from scripts import cap
 from scripts.checkpoints import REPOSITORY
 from scripts.robot import SIM_FR3, load_robot
+from scripts.tasks import cap
 
 FAULTS = fault_table(load_robot())
 LIMITS = limits_of(SIM_FR3)

@@ -12,8 +12,8 @@ from fault_stage import Seen, Stage, matches, shortened_robot
 from fault_table import ARM_STOPS, Fault, fault_table
 
 from robot_io.session import directory as session_directory
-from scripts import cap
 from scripts.robot import SIM_FR3
+from scripts.tasks import cap
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 

@@ -12,7 +12,7 @@ from robot_io.devices.franka import FrankaArm
 from robot_io.gate.gate import CommandGate
 from robot_io.rows import ToolRows
 from robot_io.types import ActionChunk, ArmState, MonoNs
-from scripts.franka_bench import FR3, franka_on
+from scripts.bench.franka import FR3, franka_on
 from scripts.robot import load_robot
 from sim.franka_process import FrankaProcess
 

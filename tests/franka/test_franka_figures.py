@@ -5,7 +5,7 @@ from franka_parts import ROBOT
 
 from robot_io.clock import NS_PER_MS
 from robot_io.control.loop import Rung
-from scripts.franka_bench import Figures, Log, figures
+from scripts.bench.franka import Figures, Log, figures
 
 
 def log_of(*, frozen_from: int, stamps_go_on: bool) -> Log:

@@ -12,7 +12,7 @@ from robot_io.session.session import EpisodeCutError, Session
 from robot_io.session.timing import Outcome
 from robot_io.session.view import View
 from robot_io.session.watchdog import REQUESTED
-from scripts.live import session_around
+from scripts.live.stage import session_around
 from scripts.robot import RobotConfig
 from sim.franka_process import FrankaProcess
 

@@ -11,8 +11,8 @@ from robot_io.devices.franka_faults import import_sdk
 from robot_io.devices.franka_settings import FrankaSettings
 from robot_io.errors import FeelforwardError
 from robot_io.session.processes import Factory
-from scripts.franka_bench import FR3
-from scripts.live import session_around
+from scripts.bench.franka import FR3
+from scripts.live.stage import session_around
 from scripts.robot import load_robot
 
 

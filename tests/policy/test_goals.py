@@ -20,7 +20,7 @@ from policy.training.train import train
 from robot_io.errors import FeelforwardError
 from robot_io.types import MonoNs, Observation
 from scripts.cli import main
-from scripts.serving import offer_of
+from scripts.live.serving import offer_of
 
 PLANS = 24
 LEFT, RIGHT = (1.0, 0.0), (0.0, 1.0)

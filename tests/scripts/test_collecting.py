@@ -10,13 +10,13 @@ from policy.data import open_dataset
 from robot_io.control.loop import Tick
 from robot_io.errors import FeelforwardError
 from robot_io.types import Observation
-from scripts import cap
-from scripts.cap import CapStage
 from scripts.cli import main
 from scripts.collection import collect
 from scripts.evaluation import PUSH_T
 from scripts.graphics import need_rendering
 from scripts.robot import load_robot
+from scripts.tasks import cap
+from scripts.tasks.cap import CapStage
 
 STUDENT = """
 extends = "teacher.toml"

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from policy.config import Recipe
-from scripts import cap
 from scripts.checkpoints import REPOSITORY
 from scripts.config import load_config
+from scripts.tasks import cap
 
 RECIPES = sorted((REPOSITORY / "configs").glob("*.toml"))
 

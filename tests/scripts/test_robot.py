@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from robot_io.errors import FeelforwardError
+from scripts.live.parts import arm_of, camera_of
 from scripts.robot import SIM_FR3, load_robot
-from scripts.robot_parts import arm_of, camera_of
 
 
 def changed(folder: Path, old: str, new: str) -> Path:

@@ -7,12 +7,13 @@ from policy.checkpoint import read_recipe
 from robot_io.clock import NS_PER_MS
 from robot_io.errors import FeelforwardError
 from robot_io.types import Observation
-from scripts import cap, collection
-from scripts.cap import CapStage
+from scripts import collection
 from scripts.checkpoints import find_checkpoint
 from scripts.collection import collect
 from scripts.graphics import need_rendering
 from scripts.robot import RobotConfig, load_robot
+from scripts.tasks import cap
+from scripts.tasks.cap import CapStage
 
 
 class Astray:

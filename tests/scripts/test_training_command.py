@@ -15,9 +15,9 @@ import torch
 from made_up_pushes import QUICK, write_demonstrations
 
 from robot_io.errors import FeelforwardError
+from scripts.bench.learn.memory import Memory, MemoryCell
 from scripts.cli import parse
 from scripts.commands.train import Train
-from scripts.learn.memory import Memory, MemoryCell
 
 
 def feelforward(*arguments: str | Path, code: int = 0) -> str:

@@ -9,7 +9,7 @@ from robot_io.session.processes import Factory
 from robot_io.session.session import Session
 from robot_io.session.watchdog import REQUESTED
 from scripts.checkpoints import REPOSITORY
-from scripts.live import session_around
+from scripts.live.stage import session_around
 from scripts.robot import load_robot
 
 pytestmark = pytest.mark.slow

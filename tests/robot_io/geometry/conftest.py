@@ -7,7 +7,7 @@ import pytest
 from robot_io.geometry.description import ArmDescription
 from robot_io.geometry.kinematics import ArmKinematics
 from robot_io.geometry.obstacles import Box, Obstacle, Rod, Sphere
-from scripts.body_picture import GROUP_CAPSULES, add_capsules, load_arm
+from scripts.body.picture import GROUP_CAPSULES, add_capsules, load_arm
 from sim.fr3 import fr3_spec
 
 SLANTED_BOX = Box(

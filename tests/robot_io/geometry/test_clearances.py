@@ -17,8 +17,7 @@ from robot_io.geometry.clearances import ArmClearances
 from robot_io.geometry.config import BodyConfig
 from robot_io.geometry.description import ArmDescription, Link
 from robot_io.geometry.obstacles import Box, Plane, Rod, Sphere
-from scripts.body_picture import GROUP_CAPSULES
-from scripts.fit_body import (
+from scripts.body.fit import (
     FINGERS,
     body_triangles,
     collision_mesh,
@@ -26,6 +25,7 @@ from scripts.fit_body import (
     mesh_distance,
     segment_distance,
 )
+from scripts.body.picture import GROUP_CAPSULES
 from sim.fr3 import ARM_JOINTS, FINGER_JOINTS, HOME_RAD, MAX_WIDTH_M, PADS
 
 J = len(ARM_JOINTS)

@@ -15,7 +15,7 @@ from robot_io.clock import NS_PER_S, MonotonicClock
 from robot_io.interfaces import ChunkSource
 from robot_io.remote.keys import Keys, load_keys, make_keys
 from robot_io.types import MonoNs, Observation
-from scripts.serving import Offer, PolicyServer
+from scripts.live.serving import Offer, PolicyServer
 
 OFFER = Offer(100_000_000, 16, {"measured": 2}, {"wrist": 1})
 CLOCK = MonotonicClock()

@@ -58,7 +58,7 @@ from robot_io.session.session import Session
 from robot_io.session.spec import SessionSpec
 from robot_io.session.view import View
 from robot_io.types import ActionChunk, Leftover, MonoNs
-from scripts.serving import Offer
+from scripts.live.serving import Offer
 
 
 class Stranger:
@@ -229,7 +229,7 @@ def test_a_server_without_keys_is_not_trusted(tmp_path: Path, short: None) -> No
 def test_without_a_doorkeeper_every_robot_is_refused(
     tmp_path: Path, short: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scripts.serving.Doorkeeper", lambda *_, **__: nullcontext())
+    monkeypatch.setattr("scripts.live.serving.Doorkeeper", lambda *_, **__: nullcontext())
     keys, folder = pair_of(tmp_path)
     endpoint = free_endpoint()
     with serving(endpoint, EchoPlanner(), keys=keys):
@@ -448,7 +448,7 @@ def test_a_second_robot_is_refused_until_the_first_says_goodbye(short: None) -> 
 
 
 def test_a_robot_that_vanished_frees_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scripts.serving.SILENCE_NS", 200 * NS_PER_MS)
+    monkeypatch.setattr("scripts.live.serving.SILENCE_NS", 200 * NS_PER_MS)
     endpoint = free_endpoint()
     with serving(endpoint, EchoPlanner()), Stranger(endpoint) as vanished:
         vanished.admitted()
@@ -458,7 +458,7 @@ def test_a_robot_that_vanished_frees_its_place(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_idle_robot_keeps_its_place(monkeypatch: pytest.MonkeyPatch, short: None) -> None:
-    monkeypatch.setattr("scripts.serving.SILENCE_NS", 200 * NS_PER_MS)
+    monkeypatch.setattr("scripts.live.serving.SILENCE_NS", 200 * NS_PER_MS)
     monkeypatch.setattr("robot_io.remote.policy.IDLE_EVERY_S", 0.02)
     monkeypatch.setattr("robot_io.remote.link.PING_EVERY_NS", 20 * NS_PER_MS)
     endpoint = free_endpoint()
@@ -514,7 +514,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from policy_parts import EchoPlanner, OFFER
 from robot_io.remote.keys import load_keys
-from scripts.serving import PolicyServer
+from scripts.live.serving import PolicyServer
 with PolicyServer(EchoPlanner(), OFFER, sys.argv[2], keys=load_keys(Path(sys.argv[3]))) as server:
     print("ready", flush=True)
     server.run()

@@ -1,0 +1,1 @@
+"""The gate against hostile commands, walls and mutants of itself."""

@@ -1,0 +1,1 @@
+"""The capsules that the gate measures the whole arm with: made, drawn, timed."""
