@@ -1,1 +1,1 @@
-"""The capsules that the gate measures the whole arm with: made, drawn, timed."""
+"""The capsules that the gate measures the whole arm with: made and drawn."""

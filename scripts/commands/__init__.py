@@ -13,6 +13,7 @@ from scripts.commands.bench_mutants import BenchMutants
 from scripts.commands.bench_sim import BenchSim
 from scripts.commands.bench_stop import BenchStop
 from scripts.commands.bench_stopping import BenchStopping
+from scripts.commands.bench_tick import BenchTick
 from scripts.commands.bench_ungated import BenchUngated
 from scripts.commands.bench_wire import BenchWire
 from scripts.commands.collect import Collect
@@ -59,6 +60,7 @@ COMMANDS: dict[str, type[Command]] = {
     "bench denoisers": BenchDenoisers,
     "bench force": BenchForce,
     "bench stopping": BenchStopping,
+    "bench tick": BenchTick,
     "bench mutants": BenchMutants,
     "bench ungated": BenchUngated,
 }

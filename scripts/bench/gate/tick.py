@@ -1,13 +1,12 @@
-"""What the gate costs on the simulated FR3, and what looking at the whole arm does.
-
-    python -m scripts.body.bench
+"""What `feelforward bench tick` times: the gate on the simulated FR3, and looking at the whole arm.
 
 A plan has 16 rows 100 ms apart; it is looked at in each row and `BETWEEN` points after it.
 """
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from robot_io.geometry.config import BodyConfig
 from robot_io.geometry.kinematics import ArmKinematics
 from robot_io.geometry.obstacles import Box
 from robot_io.rows import ToolRows
+from robot_io.session.timing import Percentiles
 from robot_io.types import ArmState, Command, MonoNs, Provenance, VerdictKind
 from scripts.body.picture import load_arm
 from scripts.robot import SIM_FR3, load_robot
@@ -29,51 +29,70 @@ ROWS, STEP_NS, BETWEEN = 16, 100 * NS_PER_MS, 3
 TICK_S = 0.01
 TICK_RAD = 0.004  # 0.4 rad/s at 100 Hz, in each joint
 ROW_RAD = 0.04
-_WARM_UP = 50
+WARM_UP = 50  # ticks, and plans
+BUDGET_MS = {"the gate, one tick": 0.5, "a plan looked at ahead": 15.0}  # p99
 
 
-def main() -> None:
+class Part(NamedTuple):
+    """What took so long (ms)."""
+
+    name: str
+    ms: Percentiles
+
+
+def measure(ticks: int) -> Iterator[Part]:
+    """Part by part, the gate with all its checks last; a tenth as many plans as ticks."""
+    yield from _parts_of_a_look(ticks)
+    yield from _gate(ticks)
+
+
+def _parts_of_a_look(ticks: int) -> Iterator[Part]:
     body = BodyConfig(arm=load_arm(), obstacles=(TABLE,)).build()
     rng = np.random.default_rng(0)
-    near = [_near_home(rng) for _ in range(3000)]
-    ticks = [(_row_from(body, joint_J, TICK_RAD, rng), joint_J) for joint_J in near]
-    plans = [(_plan(body, rng), HOME_RAD) for _ in range(200)]
-    print(f"{'':24}{'p50':>9}{'p99':>9}{'max':>9}  us")
-    _report("nearest", body.clearances.nearest, ((joint_J,) for joint_J in near))
-    _report("joints_for, one tick", body.kinematics.joints_for, ticks)
-    _report("manipulability", body.kinematics.manipulability, ((joint_J,) for joint_J in near))
-    _report("one tick, all three", lambda row, joint: _look(body, row, joint), ticks)
-    _report(f"a plan, {ROWS} x {BETWEEN + 1}", lambda row, joint: _ahead(body, row, joint), plans)
-    _report_gate()
-    print(f"import of pinocchio, coal, daqp beside numpy: {_import_ms():.0f} ms")
+    near = [_near_home(rng) for _ in range(ticks + WARM_UP)]
+    rows = [(_row_from(body, joint_J, TICK_RAD, rng), joint_J) for joint_J in near]
+    plans = [(_plan(body, rng), HOME_RAD) for _ in range(ticks // 10 + WARM_UP)]
+    yield _timed("nearest", body.clearances.nearest, ((joint_J,) for joint_J in near))
+    yield _timed("joints for one tick", body.kinematics.joints_for, rows)
+    yield _timed("manipulability", body.kinematics.manipulability, ((joint_J,) for joint_J in near))
+    yield _timed("one tick, all three", lambda row, joint: _look(body, row, joint), rows)
+    yield _timed(
+        f"a plan, {ROWS} x {BETWEEN + 1}", lambda row, joint: _ahead(body, row, joint), plans
+    )
 
 
-def _report_gate() -> None:
+def _gate(ticks: int) -> Iterator[Part]:
     """All checks, round a circle that keeps every limit; the arm is where it was sent."""
     spec = load_robot(SIM_FR3).control_spec()
     body = spec.build_body()
     assert isinstance(body, Body)
     gate, kinematics = CommandGate(spec.gate, body), body.kinematics
     assert isinstance(kinematics, ArmKinematics)
-    home_8 = np.append(kinematics.pose_for(HOME_RAD), 0.04)
-    passed_s = TICK_S * np.arange(3000)
-    angle = 2.0 * (passed_s - np.tanh(passed_s))  # rad, from rest to 2 rad/s
-    way_N3 = 0.1 * np.stack([np.sin(angle), np.cos(angle) - 1, np.zeros_like(angle)], -1)
-    row_N8 = home_8 + np.pad(way_N3, ((0, 0), (0, 5)))
-    ticks, plans, joint_J, before_8 = [], [], HOME_RAD, home_8
+    one_tick, a_plan = BUDGET_MS
+    asked, plans, joint_J = [], [], HOME_RAD
+    row_N8 = _circle(kinematics.pose_for(HOME_RAD), ticks + 10 * (WARM_UP + ROWS))
+    before_8 = row_N8[0]
     for k, row_8 in enumerate(row_N8):
         now_ns = MonoNs(round(k * TICK_S * NS_PER_S))
         state = ArmState(now_ns, before_8, joint_J)
-        ticks.append((Command(k, now_ns, row_8, Provenance("bench")), state, now_ns))
+        asked.append((Command(k, now_ns, row_8, Provenance("bench")), state, now_ns))
         if k % 10 == 0 and k + 10 * ROWS <= len(row_N8):
             plans.append((row_N8[k : k + 10 * ROWS : 10], joint_J))
         found_J, before_8 = kinematics.joints_for(row_8, joint_J), row_8
         assert found_J is not None
         joint_J = found_J
     verdicts = []
-    _report("the gate, one tick", lambda *tick: verdicts.append(gate.check(*tick)), ticks)
+    yield _timed(one_tick, lambda *tick: verdicts.append(gate.check(*tick)), asked)
     assert all(verdict.kind is VerdictKind.ACCEPTED for verdict in verdicts)
-    _report("a plan looked at ahead", LookAhead(spec.gate, body).first_violation, plans)
+    yield _timed(a_plan, LookAhead(spec.gate, body).first_violation, plans)
+
+
+def _circle(home_7: np.ndarray, ticks: int) -> np.ndarray:
+    """Rows (ticks, 8) round a circle of 0.1 m through home, from rest to 2 rad/s."""
+    passed_s = TICK_S * np.arange(ticks)
+    angle = 2.0 * (passed_s - np.tanh(passed_s))
+    way_N3 = 0.1 * np.stack([np.sin(angle), np.cos(angle) - 1, np.zeros_like(angle)], -1)
+    return np.append(home_7, 0.04) + np.pad(way_N3, ((0, 0), (0, 5)))
 
 
 def _near_home(rng: np.random.Generator) -> np.ndarray:
@@ -112,19 +131,17 @@ def _ahead(body: Body, row_H8: np.ndarray, joint_J: np.ndarray) -> None:
         joint_J = found_J
 
 
-def _report(name: str, call: Callable[..., object], arguments: Iterable[tuple]) -> None:
+def _timed(name: str, call: Callable[..., object], arguments: Iterable[tuple]) -> Part:
     clock, took_ns = MonotonicClock(), []
     for argument in arguments:
         before_ns = clock.now_ns()
         call(*argument)
         took_ns.append(clock.now_ns() - before_ns)
-    took_us = np.array(took_ns[_WARM_UP:]) / 1000
-    p50, p99 = np.percentile(took_us, [50, 99])
-    print(f"{name:24}{p50:9.1f}{p99:9.1f}{took_us.max():9.1f}")
+    return Part(name, Percentiles.of_ns(np.array(took_ns[WARM_UP:])))
 
 
-def _import_ms() -> float:
-    """The least of five fresh interpreters."""
+def import_ms() -> float:
+    """Of pinocchio, coal and daqp beside numpy: the least of five fresh interpreters."""
     code = (
         "import numpy; from time import perf_counter as now; t = now();"
         "import robot_io.geometry.kinematics, robot_io.geometry.clearances; print(now() - t)"
@@ -134,7 +151,3 @@ def _import_ms() -> float:
         for _ in range(5)
     ]
     return 1000 * min(runs)
-
-
-if __name__ == "__main__":
-    main()
