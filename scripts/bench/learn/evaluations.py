@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from cycler import cycler
+from matplotlib import color_sequences
 from matplotlib.figure import Figure
 from rich.table import Table
 
@@ -24,6 +26,8 @@ from scripts.stats import Crossed, best_by_other_starts, crossed_difference, suc
 
 FEW, FEW_LOSE = 2, 0.03  # so few evaluations lose so much success at most
 OWN_WAY, TEACHER = "velocity, midpoint, late", 10  # how it draws, and the evaluations that it takes
+COLOURS = color_sequences["tab10"]
+BESIDE = 1.025  # so that the intervals of curves at one number of evaluations can be told apart
 STARTS = 500  # of student and teacher: with a hundred, 3 points are within their luck
 
 DISTILLED = "push_t_distilled.toml"
@@ -190,19 +194,23 @@ class Evaluations:
 
     def plot(self, path: Path, measured: Measured[PushTCell]) -> None:
         scores, played = Scores(measured), {cell.name for cell, _ in measured}
-        figure = Figure(figsize=(11, 12), layout="constrained")
+        figure = Figure(figsize=(12, 13), layout="constrained")
         for axes, panel in zip(figure.subplots(2, 2, sharey=True).flat, self.FULL, strict=True):
-            for curve in panel.curves:
-                x = [v for v in curve.values if curve.cell(v).name in played]
-                rates = [success_rate(scores.successes(curve.cell(v).name)) for v in x]
-                if x:
-                    errorbar(axes, x, rates, label=curve.name)
-            if all(curve.key == "evaluations" for curve in panel.curves):
+            counts = all(curve.key == "evaluations" for curve in panel.curves)
+            axes.set_prop_cycle(cycler(linestyle=["-", "--"]) * cycler(color=COLOURS))
+            for i, curve in enumerate(panel.curves):
+                values = [v for v in curve.values if curve.cell(v).name in played]
+                rates = [success_rate(scores.successes(curve.cell(v).name)) for v in values]
+                beside = BESIDE ** (i - len(panel.curves) / 2) if counts else 1.0
+                if values:
+                    errorbar(axes, [beside * v for v in values], rates, label=curve.name)
+            if counts:
                 axes.set_xscale("log", base=2)
                 axes.xaxis.set_major_formatter("{x:g}")
             axes.set(xlabel=panel.x, title=panel.title)
             axes.grid(alpha=0.3)
-            axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
+            if axes.has_data():
+                axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)
         figure.supylabel("success (%)")
         save_plot(figure, path)
 

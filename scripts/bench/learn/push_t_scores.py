@@ -65,7 +65,7 @@ def told(value: Crossed, unit: float, digits: int) -> str:
 def errorbar(axes: Axes, x: Sequence[float], rates: Sequence[Crossed], *, label: str) -> None:
     mean, low, high = 100 * np.array(rates).reshape(-1, 3).T
     error = np.clip([mean - low, high - mean], 0, None)
-    axes.errorbar(x, mean, error, marker="o", capsize=3, markersize=4, label=label)
+    axes.errorbar(x, mean, error, marker="o", capsize=2, elinewidth=0.7, markersize=4, label=label)
 
 
 def plot_bars(path: Path, scores: Scores, *, reward: float, success: float | None = None) -> None:
