@@ -25,11 +25,18 @@ def test_images_are_encoded_by_what_the_recipe_names() -> None:
     assert 10_000 < cost.encoder_parameters < cost.parameters
 
 
-def test_the_recipes_of_push_t_differ_in_their_denoiser_and_its_steps_and_are_of_one_size() -> None:
+def test_the_recipes_of_push_t_differ_in_their_denoiser_and_how_it_learns_and_are_of_one_size() -> (
+    None
+):
     recipes = {name: recipe(name) for name in PUSH_T}
     assert {each.policy.network.kind for each in recipes.values()} == {"mlp", "unet", "dit"}
-    networks = {"network": recipes["push_t"].policy.network}
-    assert len({each.policy.model_copy(update=networks) for each in recipes.values()}) == 1
+    policy = recipes["push_t"].policy
+    same = {"network": policy.network, "generative": policy.generative}
+    assert len({each.policy.model_copy(update=same) for each in recipes.values()}) == 1
+    weight = {"weight": policy.generative.weight}
+    assert (
+        len({each.policy.generative.model_copy(update=weight) for each in recipes.values()}) == 1
+    ), "each has the weight that it does best with"
     assert len({each.train.model_copy(update={"steps": 1}) for each in recipes.values()}) == 1
     counted = [cost.parameters for cost in measure(recipes, rounds=1).values()]
     assert max(counted) < 1.03 * min(counted)
