@@ -29,25 +29,20 @@ class BenchTick:
 
     def run(self) -> None:
         from rich.console import Console
-        from rich.table import Table
 
         from robot_io.files import check_writable, replacing
         from robot_io.machine import machine
         from scripts.bench.control import Verdict
         from scripts.bench.gate.tick import BUDGET_MS, import_ms, measure
+        from scripts.bench.percentiles import percentile_table
         from scripts.tasks.report import LoadWatch
 
         if not 100 <= self.ticks <= 1_000_000:
             raise FeelforwardError(f"--ticks {self.ticks}, allowed 100 to 1000000.")
         check_writable(self.json)
         load = LoadWatch()
-        spreads = {part.name: part.ms for part in measure(self.ticks)}
-        table = Table(title=f"{self.ticks} ticks (ms)", title_justify="left")
-        for column in ("", "p50", "p99", "max"):
-            table.add_column(column, justify="right" if column else "left")
-        for name, ms in spreads.items():
-            table.add_row(name, *(f"{each:.3f}" for each in asdict(ms).values()))
-        Console().print(table)
+        spreads = measure(self.ticks)
+        Console().print(percentile_table(f"{self.ticks} ticks (ms)", spreads))
         importing_ms, facts = import_ms(), {**machine(), **load.facts()}
         print(f"import of pinocchio, coal, daqp beside numpy: {importing_ms:.0f} ms")
         budgets = [Verdict(f"{name} p99", spreads[name].p99, BUDGET_MS[name]) for name in BUDGET_MS]

@@ -29,10 +29,10 @@ class BenchWire:
 
     def run(self) -> None:
         from rich.console import Console
-        from rich.table import Table
 
         from robot_io.files import check_writable, replacing
         from robot_io.machine import machine
+        from scripts.bench.percentiles import percentile_table
         from scripts.bench.wire import BUDGET_MS, CURVE, measure
         from scripts.tasks.report import LoadWatch
 
@@ -41,12 +41,7 @@ class BenchWire:
         check_writable(self.json)
         load = LoadWatch()
         spreads, count, sizes = measure(self.seconds)
-        table = Table(title=f"A plan over loopback (ms, n = {count})", title_justify="left")
-        for column in ("", "p50", "p99", "max"):
-            table.add_column(column, justify="left" if not column else "right")
-        for name, spread in spreads.items():
-            table.add_row(name, *(f"{ms:.3f}" for ms in asdict(spread).values()))
-        Console().print(table)
+        Console().print(percentile_table(f"A plan over loopback (ms, n = {count})", spreads))
         facts = {**machine(), **load.facts()}
         p99_ms = spreads[f"round trip {CURVE}"].p99
         passed = p99_ms <= BUDGET_MS

@@ -5,8 +5,7 @@ A plan has 16 rows 100 ms apart; it is looked at in each row and `BETWEEN` point
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -33,35 +32,30 @@ WARM_UP = 50  # ticks, and plans
 BUDGET_MS = {"the gate, one tick": 0.5, "a plan looked at ahead": 15.0}  # p99
 
 
-class Part(NamedTuple):
-    """What took so long (ms)."""
-
-    name: str
-    ms: Percentiles
-
-
-def measure(ticks: int) -> Iterator[Part]:
+def measure(ticks: int) -> dict[str, Percentiles]:
     """Part by part, the gate with all its checks last; a tenth as many plans as ticks."""
-    yield from _parts_of_a_look(ticks)
-    yield from _gate(ticks)
+    return {**_parts_of_a_look(ticks), **_gate(ticks)}
 
 
-def _parts_of_a_look(ticks: int) -> Iterator[Part]:
+def _parts_of_a_look(ticks: int) -> dict[str, Percentiles]:
     body = BodyConfig(arm=load_arm(), obstacles=(TABLE,)).build()
     rng = np.random.default_rng(0)
     near = [_near_home(rng) for _ in range(ticks + WARM_UP)]
     rows = [(_row_from(body, joint_J, TICK_RAD, rng), joint_J) for joint_J in near]
     plans = [(_plan(body, rng), HOME_RAD) for _ in range(ticks // 10 + WARM_UP)]
-    yield _timed("nearest", body.clearances.nearest, ((joint_J,) for joint_J in near))
-    yield _timed("joints for one tick", body.kinematics.joints_for, rows)
-    yield _timed("manipulability", body.kinematics.manipulability, ((joint_J,) for joint_J in near))
-    yield _timed("one tick, all three", lambda row, joint: _look(body, row, joint), rows)
-    yield _timed(
-        f"a plan, {ROWS} x {BETWEEN + 1}", lambda row, joint: _ahead(body, row, joint), plans
-    )
+    joints = [(joint_J,) for joint_J in near]
+    return {
+        "nearest": _timed(body.clearances.nearest, joints),
+        "joints for one tick": _timed(body.kinematics.joints_for, rows),
+        "manipulability": _timed(body.kinematics.manipulability, joints),
+        "one tick, all three": _timed(lambda row, joint: _look(body, row, joint), rows),
+        f"a plan, {ROWS} x {BETWEEN + 1}": _timed(
+            lambda row, joint: _ahead(body, row, joint), plans
+        ),
+    }
 
 
-def _gate(ticks: int) -> Iterator[Part]:
+def _gate(ticks: int) -> dict[str, Percentiles]:
     """All checks, round a circle that keeps every limit; the arm is where it was sent."""
     spec = load_robot(SIM_FR3).control_spec()
     body = spec.build_body()
@@ -82,9 +76,10 @@ def _gate(ticks: int) -> Iterator[Part]:
         assert found_J is not None
         joint_J = found_J
     verdicts = []
-    yield _timed(one_tick, lambda *tick: verdicts.append(gate.check(*tick)), asked)
+    of_a_tick = _timed(lambda *tick: verdicts.append(gate.check(*tick)), asked[: ticks + WARM_UP])
     assert all(verdict.kind is VerdictKind.ACCEPTED for verdict in verdicts)
-    yield _timed(a_plan, LookAhead(spec.gate, body).first_violation, plans)
+    of_a_plan = _timed(LookAhead(spec.gate, body).first_violation, plans)
+    return {one_tick: of_a_tick, a_plan: of_a_plan}
 
 
 def _circle(home_7: np.ndarray, ticks: int) -> np.ndarray:
@@ -131,13 +126,13 @@ def _ahead(body: Body, row_H8: np.ndarray, joint_J: np.ndarray) -> None:
         joint_J = found_J
 
 
-def _timed(name: str, call: Callable[..., object], arguments: Iterable[tuple]) -> Part:
+def _timed(call: Callable[..., object], arguments: Iterable[tuple]) -> Percentiles:
     clock, took_ns = MonotonicClock(), []
     for argument in arguments:
         before_ns = clock.now_ns()
         call(*argument)
         took_ns.append(clock.now_ns() - before_ns)
-    return Part(name, Percentiles.of_ns(np.array(took_ns[WARM_UP:])))
+    return Percentiles.of_ns(np.array(took_ns[WARM_UP:]))
 
 
 def import_ms() -> float:

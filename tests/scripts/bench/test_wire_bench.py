@@ -1,7 +1,6 @@
 """`feelforward bench wire`: its budget, and its short form on real processes."""
 
-import json
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -13,19 +12,9 @@ from scripts.cli import main
 MOST_MS = 10 * BUDGET_MS  # of the p99 beside whatever else a test machine does
 
 
-def bench(path: Path, *arguments: str) -> tuple[int, dict]:
-    """Exit code and figures."""
-    code = 0
-    try:
-        main(["bench", "wire", "--json", str(path), *arguments])
-    except SystemExit as ended:
-        code = int(str(ended.code))
-    return code, json.loads(path.read_text())
-
-
 @pytest.mark.parametrize(("p99_ms", "code"), [(BUDGET_MS, 0), (BUDGET_MS + 0.1, 1)])
 def test_the_budget_is_for_the_p99_with_curve(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, p99_ms: float, code: int
+    bench: Callable, monkeypatch: pytest.MonkeyPatch, p99_ms: float, code: int
 ) -> None:
     spreads = {
         f"round trip {CURVE}": Percentiles(1.0, p99_ms, 90.0),
@@ -33,7 +22,7 @@ def test_the_budget_is_for_the_p99_with_curve(
     }
     sizes = {"raw": 122_880, "message": 66_000}
     monkeypatch.setattr(wire, "measure", lambda seconds: (spreads, 700, sizes))
-    got, figures = bench(tmp_path / "wire.json")
+    got, figures = bench("wire")
     assert got == code
     assert figures["ms"][f"round trip {CURVE}"]["p99"] == p99_ms
     assert (figures["budget_ms"], figures["round_trips"]) == (BUDGET_MS, 700)
@@ -48,8 +37,8 @@ def test_too_short_a_time_is_one_sentence(seconds: str, capsys: pytest.CaptureFi
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_the_short_form_times_plans_over_loopback_with_curve_and_without(tmp_path: Path) -> None:
-    code, figures = bench(tmp_path / "wire.json", "--seconds", "4")
+def test_the_short_form_times_plans_over_loopback_with_curve_and_without(bench: Callable) -> None:
+    code, figures = bench("wire", "--seconds", "4")
     curve, plain = (figures["ms"][f"round trip {way}"] for way in (CURVE, PLAIN))
     assert code == (0 if curve["p99"] <= BUDGET_MS else 1)
     assert figures["round_trips"] > 20

@@ -1,27 +1,16 @@
 """`feelforward bench tick`: its budgets, and its short form on the real gate."""
 
-import json
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from robot_io.session.timing import Percentiles
 from scripts.bench.gate import tick
-from scripts.bench.gate.tick import BUDGET_MS, Part
+from scripts.bench.gate.tick import BUDGET_MS
 from scripts.cli import main
 
 ONE_TICK, A_PLAN = BUDGET_MS
 MOST_MS = 20  # of a median beside whatever else a test machine does
-
-
-def bench(path: Path, *arguments: str) -> tuple[int, dict]:
-    """Exit code and figures."""
-    code = 0
-    try:
-        main(["bench", "tick", "--json", str(path), *arguments])
-    except SystemExit as ended:
-        code = int(str(ended.code))
-    return code, json.loads(path.read_text())
 
 
 @pytest.mark.parametrize(
@@ -29,20 +18,20 @@ def bench(path: Path, *arguments: str) -> tuple[int, dict]:
     [(0.5, 15.0, [True, True]), (0.51, 15.0, [False, True]), (0.5, 15.1, [True, False])],
 )
 def test_a_tick_and_a_plan_have_a_budget_each(
-    tmp_path: Path,
+    bench: Callable,
     monkeypatch: pytest.MonkeyPatch,
     one_tick_ms: float,
     a_plan_ms: float,
     kept: list[bool],
 ) -> None:
-    parts = [
-        Part("nearest", Percentiles(1.0, 99.0, 99.0)),  # has none
-        Part(ONE_TICK, Percentiles(0.1, one_tick_ms, 99.0)),
-        Part(A_PLAN, Percentiles(1.0, a_plan_ms, 99.0)),
-    ]
-    monkeypatch.setattr(tick, "measure", lambda ticks: iter(parts))
+    spreads = {
+        "nearest": Percentiles(1.0, 99.0, 99.0),  # has none
+        ONE_TICK: Percentiles(0.1, one_tick_ms, 99.0),
+        A_PLAN: Percentiles(1.0, a_plan_ms, 99.0),
+    }
+    monkeypatch.setattr(tick, "measure", lambda ticks: spreads)
     monkeypatch.setattr(tick, "import_ms", lambda: 100.0)
-    code, figures = bench(tmp_path / "tick.json")
+    code, figures = bench("tick")
     assert [each["kept"] for each in figures["budgets"]] == kept
     assert code == (0 if all(kept) else 1)
 
@@ -55,8 +44,8 @@ def test_too_few_ticks_are_one_sentence(ticks: str, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.slow
-def test_the_short_form_times_the_real_gate_and_what_a_tick_consists_of(tmp_path: Path) -> None:
-    code, figures = bench(tmp_path / "tick.json", "--ticks", "100")
+def test_the_short_form_times_the_real_gate_and_what_a_tick_consists_of(bench: Callable) -> None:
+    code, figures = bench("tick", "--ticks", "100")
     assert code == (0 if all(each["kept"] for each in figures["budgets"]) else 1)
     ms = figures["ms"]
     assert {ONE_TICK, A_PLAN, "nearest", "joints for one tick", "one tick, all three"} < set(ms)
